@@ -1,0 +1,40 @@
+//! The language of CityPulse: what an event is, how it is read from the wire,
+//! how it lies in columns, and the arithmetic that speed and batch layer share.
+//!
+//! Enters: bytes of one log record. Leaves: a validated [`Event`], Arrow rows,
+//! windows and mergeable aggregates. Promises: same bytes, same result, on
+//! every layer. Never: I/O, clocks, async, global state. Time is passed in.
+//!
+//! Adding a stream is adding one file beside `vehicle_data.rs` and one line in
+//! `stream.rs`.
+
+pub mod aggregate;
+pub mod backoff;
+mod camera;
+pub mod columns;
+pub mod dead_letter;
+mod decode;
+mod event;
+pub mod geo;
+mod gps;
+pub mod health;
+mod incident;
+pub mod position;
+mod stream;
+pub mod time;
+mod vehicle;
+mod weather;
+pub mod window;
+mod alert;
+
+pub use alert::Alert;
+pub use camera::TrafficCamera;
+pub use decode::{DecodeError, decode};
+pub use event::{Body, DeviceId, Event, EventId};
+pub use geo::Location;
+pub use gps::Gps;
+pub use incident::{Incident, IncidentStatus, Severity};
+pub use position::{Advance, Offset, Topic, TopicPartition};
+pub use stream::{Stream, TopicNames};
+pub use vehicle::Vehicle;
+pub use weather::Weather;

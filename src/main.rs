@@ -1,0 +1,2 @@
+//! citypulse
+fn main() {}
