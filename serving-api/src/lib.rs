@@ -1,1 +1,44 @@
-//! serving-api
+//! Both answers through one door: what is happening now, what has happened ever.
+//!
+//! Enters: HTTP requests, WebSocket messages, change notices of the hot store.
+//! Leaves: JSON from an in-process mirror of the hot store, rows from the SQL
+//! engine, and ingested events, appended to the log. Promises: a live read never
+//! waits for the hot store; an ingest answer means durable; a slow WebSocket
+//! reader costs no memory. Never: computes a live value, or trusts a body's size.
+//!
+//! Where to find what:
+//! - [`serve`]: the listener, the tasks beside it, and the orderly end
+//! - `mirror/`: the hot store's values by change number, and the task that follows
+//! - `rest/`: one file per resource; `params` and `problem` are their common ground
+//! - `ingest/`: body to records: unpack, split, validate, append
+//! - `sql/`: formats of an SQL answer
+//! - `ws/`: protocol (messages), subscription (pure differences), session (the socket)
+//! - `docs`, `dashboard`: what is embedded in the binary
+//! - `guard`, `observe`: headers, origins, panics; metrics and the access log
+
+mod config;
+mod dashboard;
+mod docs;
+mod error;
+mod guard;
+mod ingest;
+mod json;
+mod listener;
+mod mirror;
+mod observe;
+mod params;
+mod problem;
+mod probe;
+mod rest;
+mod router;
+pub mod schema;
+mod serve;
+mod sql;
+mod state;
+mod ws;
+
+pub use config::HttpConfig;
+pub use error::{Error, Result};
+pub use serve::serve;
+pub use sql::{LakePositions, QueryEngine, QueryError};
+pub use state::Deps;
