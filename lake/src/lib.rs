@@ -1,1 +1,21 @@
-//! lake
+//! Ever: every event of the city in Delta tables of Parquet, on a local folder
+//! or S3, and SQL over them together with the log's tail.
+//!
+//! Enters: record batches with the log positions they cover. Leaves: snapshots
+//! (files + positions of one version) and query results. Promises: files and
+//! positions become visible in one atomic commit, and a commit that does not
+//! begin at the stored position is refused. Never: reads the environment, and
+//! never lets SQL change anything.
+
+mod config;
+mod error;
+pub mod query;
+mod table;
+mod lake;
+mod snapshot;
+
+pub use config::{LakeConfig, S3Options};
+pub use error::{Error, Result};
+pub use lake::{Commit, Lake};
+pub use snapshot::{DataFile, Snapshot};
+pub use table::Table;

@@ -1,0 +1,63 @@
+//! What can go wrong with the lake.
+
+use events::{Offset, TopicPartition};
+
+/// Result of lake operations.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A failed lake operation.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The storage cannot be reached now; the same call may work later.
+    #[error("the lake at {url} is not available: {reason}")]
+    Unavailable {
+        /// Bucket or folder.
+        url: String,
+        /// What the storage said, without credentials.
+        reason: String,
+    },
+    /// The configuration cannot work: somebody has to change something.
+    #[error("the lake at {url} cannot be used: {reason}")]
+    Configuration {
+        /// Bucket or folder.
+        url: String,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// Another writer has moved the position since it was read: what this commit
+    /// holds is already in the table, or records before it are missing.
+    #[error("table {table}: stored position of {partition} is {stored:?}, not {expected:?}; read on from the stored one")]
+    PositionMoved {
+        /// The table.
+        table: String,
+        /// Whose position.
+        partition: TopicPartition,
+        /// Where the refused commit begins.
+        expected: Offset,
+        /// Where the table is; `None` before the first commit.
+        stored: Option<Offset>,
+    },
+    /// The data does not fit the table.
+    #[error("table {table}: {reason}")]
+    Schema {
+        /// The table.
+        table: String,
+        /// What does not fit.
+        reason: String,
+    },
+    /// What is stored is not what a Delta table holds.
+    #[error("table {table} is damaged or was written in a way that is not understood: {reason}")]
+    Damaged {
+        /// The table.
+        table: String,
+        /// What was found.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// Whether the same call may work later without anybody changing anything.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Error::Unavailable { .. })
+    }
+}
