@@ -1,0 +1,128 @@
+//! Which way one may drive on.
+
+use crate::{Segment, SegmentIndex};
+
+/// The number of a junction, 0 up to [`crate::StreetNetwork::node_count`].
+pub type NodeIndex = u32;
+
+/// A way out of a junction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// The segment one drives.
+    pub segment: SegmentIndex,
+    /// Along its line; `false` against it, where it is two-way.
+    pub forward: bool,
+    /// The junction it leads to.
+    pub to: NodeIndex,
+}
+
+/// The exits of every junction, and which junctions all reach each other.
+#[derive(Debug)]
+pub(crate) struct Graph {
+    starts: Vec<u32>,
+    exits: Vec<Exit>,
+    is_main: Vec<bool>,
+}
+
+impl Graph {
+    pub fn new(segments: &[Segment], node_count: u32) -> Self {
+        let (starts, exits) = exits_by_node(segments, node_count, false);
+        let (entry_starts, entries) = exits_by_node(segments, node_count, true);
+        let order = finishing_order(&starts, &exits);
+        let is_main = largest_component(&order, &entry_starts, &entries);
+        Self { starts, exits, is_main }
+    }
+
+    pub fn exits(&self, node: NodeIndex) -> &[Exit] {
+        slice(&self.starts, &self.exits, node)
+    }
+
+    pub fn is_main(&self, node: NodeIndex) -> bool {
+        self.is_main[node as usize]
+    }
+}
+
+fn slice<'a>(starts: &[u32], exits: &'a [Exit], node: NodeIndex) -> &'a [Exit] {
+    let node = node as usize;
+    &exits[starts[node] as usize..starts[node + 1] as usize]
+}
+
+fn exits_by_node(segments: &[Segment], node_count: u32, reversed: bool) -> (Vec<u32>, Vec<Exit>) {
+    let mut all = Vec::with_capacity(segments.len() * 2);
+    for (index, segment) in segments.iter().enumerate() {
+        let index = SegmentIndex(index as u32);
+        let (from, to) = (segment.from_node, segment.to_node);
+        if !reversed || !segment.one_way {
+            all.push((from, Exit { segment: index, forward: !reversed, to }));
+        }
+        if reversed || !segment.one_way {
+            all.push((to, Exit { segment: index, forward: reversed, to: from }));
+        }
+    }
+    all.sort_by_key(|(node, exit)| (*node, exit.segment, !exit.forward));
+    let mut starts = vec![0u32; node_count as usize + 1];
+    for (node, _) in &all {
+        starts[*node as usize + 1] += 1;
+    }
+    for node in 1..starts.len() {
+        starts[node] += starts[node - 1];
+    }
+    (starts, all.into_iter().map(|(_, exit)| exit).collect())
+}
+
+/// Kosaraju's algorithm, first pass: nodes in the order a depth-first search
+/// leaves them. Iterative, because a city is deeper than the stack.
+fn finishing_order(starts: &[u32], exits: &[Exit]) -> Vec<NodeIndex> {
+    let count = starts.len() - 1;
+    let mut is_seen = vec![false; count];
+    let mut order = Vec::with_capacity(count);
+    for root in 0..count as u32 {
+        if std::mem::replace(&mut is_seen[root as usize], true) {
+            continue;
+        }
+        let mut stack = vec![(root, 0usize)];
+        while let Some((node, next)) = stack.last_mut() {
+            match slice(starts, exits, *node).get(*next) {
+                Some(exit) => {
+                    *next += 1;
+                    if !std::mem::replace(&mut is_seen[exit.to as usize], true) {
+                        stack.push((exit.to, 0));
+                    }
+                }
+                None => {
+                    order.push(*node);
+                    stack.pop();
+                }
+            }
+        }
+    }
+    order
+}
+
+/// Second pass: the largest set of nodes that all reach each other.
+fn largest_component(order: &[NodeIndex], entry_starts: &[u32], entries: &[Exit]) -> Vec<bool> {
+    let mut component = vec![u32::MAX; order.len()];
+    let mut largest = (0, 0);
+    for (number, root) in order.iter().rev().enumerate() {
+        if component[*root as usize] != u32::MAX {
+            continue;
+        }
+        let number = number as u32;
+        component[*root as usize] = number;
+        let mut stack = vec![*root];
+        let mut size = 0;
+        while let Some(node) = stack.pop() {
+            size += 1;
+            for entry in slice(entry_starts, entries, node) {
+                if component[entry.to as usize] == u32::MAX {
+                    component[entry.to as usize] = number;
+                    stack.push(entry.to);
+                }
+            }
+        }
+        if size > largest.0 {
+            largest = (size, number);
+        }
+    }
+    component.into_iter().map(|number| number == largest.1).collect()
+}
