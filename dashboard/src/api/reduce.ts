@@ -1,3 +1,4 @@
+import { parseTime } from '../format/age';
 import type { ServerMessage } from './messages';
 
 /** What one frame changed, by id, so that the caller need not compare whole collections. */
@@ -14,9 +15,9 @@ type DataMessage = Extract<ServerMessage, { type: 'snapshot' | 'update' }>;
 /**
  * Applies a snapshot or update to `items` in place and tells what changed.
  *
- * Item by item the newer timestamp wins: after a reconnect a REST answer and a resumed
- * subscription may cross, and the older one must not move a vehicle back. Items without
- * an id are skipped.
+ * A snapshot is the server's word on everything and wins as it is, also when its times are
+ * older (a recording started again). In an update, an item older than the one held is
+ * skipped, so that nothing moves back. Items without an id are skipped.
  */
 export function reduce<T extends { timestamp: string }>(
   items: Map<string, T>,
@@ -31,7 +32,7 @@ export function reduce<T extends { timestamp: string }>(
     if (id === undefined) continue;
     seen?.add(id);
     const held = items.get(id);
-    if (held && isOlder(item.timestamp, held.timestamp)) continue;
+    if (!seen && held && isOlder(item.timestamp, held.timestamp)) continue;
     items.set(id, item);
     upserted.push(item);
   }
@@ -52,5 +53,5 @@ function isOlder(candidate: string, held: string): boolean {
   if (candidate.length === held.length && candidate.endsWith('Z') && held.endsWith('Z')) {
     return candidate < held;
   }
-  return Date.parse(candidate) < Date.parse(held);
+  return parseTime(candidate) < parseTime(held);
 }

@@ -1,4 +1,10 @@
-import { type ConnectionEvent, type ConnectionState, type Effect, initialConnection, step } from './connection';
+import {
+  type ConnectionEvent,
+  type ConnectionState,
+  type Effect,
+  initialConnection,
+  step,
+} from './connection';
 import { parseMessage, type ServerMessage } from './messages';
 
 const TICK_MS = 250;
@@ -59,13 +65,17 @@ export class LiveSocket {
   private perform(effect: Effect): void {
     switch (effect) {
       case 'open':
-        return this.open();
+        this.open();
+        break;
       case 'close':
-        return this.close();
+        this.close();
+        break;
       case 'ping':
-        return this.send('{"type":"ping"}');
+        this.send('{"type":"ping"}');
+        break;
       case 'resync':
-        return this.handlers.onOpen();
+        this.handlers.onOpen();
+        break;
     }
   }
 
@@ -74,7 +84,7 @@ export class LiveSocket {
     const socket = new WebSocket(this.url);
     this.socket = socket;
     socket.onopen = () => this.dispatch({ type: 'opened', now_ms: Date.now() });
-    socket.onclose = () => this.dispatch({ type: 'closed', now_ms: Date.now(), random: Math.random() });
+    socket.onclose = () => this.closed();
     socket.onmessage = (event) => {
       if (typeof event.data !== 'string') return;
       const message = parseMessage(event.data);
@@ -87,7 +97,16 @@ export class LiveSocket {
   /** Ends the connection. A dead peer may never answer the close, so we do not wait for it. */
   private close(): void {
     this.detach();
-    this.dispatch({ type: 'closed', now_ms: Date.now(), random: Math.random() });
+    this.closed();
+  }
+
+  private closed(): void {
+    this.dispatch({
+      type: 'closed',
+      now_ms: Date.now(),
+      random: Math.random(),
+      online: navigator.onLine,
+    });
   }
 
   private detach(): void {

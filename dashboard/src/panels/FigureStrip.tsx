@@ -1,0 +1,41 @@
+import { useMemo } from 'react';
+import { cityWeather, figures } from '../state/figures';
+import { useLive } from '../state/live';
+import { toSeverity } from '../theme/scales';
+import styles from './FigureStrip.module.css';
+import { Hint } from './Hint';
+import { useNow } from './use-now';
+
+export function FigureStrip() {
+  const summary = useLive((live) => live.summary);
+  const incidents = useLive((live) => (live.incidentsKnown ? live.incidents.length : null));
+  const critical = useLive(
+    (live) => live.incidents.filter((incident) => toSeverity(incident.severity) === 'critical').length,
+  );
+  const stations = useLive((live) => live.stations);
+  const old = useLive((live) => live.connection.phase !== 'live');
+  const weather = useMemo(() => cityWeather(stations), [stations]);
+  const now_ms = useNow();
+  return (
+    <section className={styles.strip} aria-label="The city in figures" data-old={old && summary !== null}>
+      {figures({ summary, incidents, critical, weather, now_ms }).map((figure) => (
+        <Hint
+          key={figure.key}
+          className={styles.figure}
+          label={`${figure.label}: ${figure.value} ${figure.unit}`}
+          text={{ title: figure.meaning, body: figure.method, age: figure.age }}
+        >
+          <span className={styles.label}>{figure.label}</span>
+          <span className={styles.line} style={{ minWidth: `${figure.chars}ch` }}>
+            <span className={styles.value}>{figure.value}</span>
+            {figure.unit && (
+              <span className={styles.unit} data-loud={figure.loud}>
+                {figure.unit}
+              </span>
+            )}
+          </span>
+        </Hint>
+      ))}
+    </section>
+  );
+}

@@ -1,0 +1,146 @@
+import { useEffect, useState } from 'react';
+import { ApiError, api } from '../api/client';
+import type { TrailPoint, Vehicle, VehicleWithTrail } from '../api/types';
+import { formatAge, parseTime } from '../format/age';
+import { formatHeading, formatNumber, humanize, UNKNOWN } from '../format/number';
+import { flyTo } from '../map/camera';
+import { setTrail, tracks, trail, vehicles } from '../state/fleet';
+import { streetName, streetsById } from '../state/roads';
+import { css } from '../theme/oklch';
+import { SPEED_SCALE_MAX_KMH, speedColor } from '../theme/scales';
+import { useThemeName } from '../theme/use-theme';
+import { useNow } from './use-now';
+import styles from './VehiclePanel.module.css';
+
+const REFRESH_MS = 10_000;
+
+type Loaded =
+  | { phase: 'loading' }
+  | { phase: 'ready'; vehicle: VehicleWithTrail }
+  | { phase: 'gone'; why: string };
+
+/** Loads the vehicle with its trail, and again every 10 s: it may drive out of the view. */
+function useVehicle(id: string): Loaded {
+  const [loaded, setLoaded] = useState<Loaded>({ phase: 'loading' });
+  useEffect(() => {
+    const abort = new AbortController();
+    setLoaded({ phase: 'loading' });
+    setTrail(id, []);
+    const load = async () => {
+      try {
+        const vehicle = await api.vehicle(id, abort.signal);
+        setTrail(id, vehicle.trail);
+        setLoaded({ phase: 'ready', vehicle });
+      } catch (cause) {
+        if (abort.signal.aborted) return;
+        const missing = cause instanceof ApiError && cause.status === 404;
+        if (missing) setLoaded({ phase: 'gone', why: 'No longer known: silent for more than 10 minutes.' });
+        // Any other failure leaves what is shown; its age tells.
+      }
+    };
+    void load();
+    const timer = setInterval(() => void load(), REFRESH_MS);
+    return () => {
+      abort.abort();
+      clearInterval(timer);
+      setTrail(null, []);
+    };
+  }, [id]);
+  return loaded;
+}
+
+export function vehicleKind(vehicle: Vehicle): string {
+  const car = [vehicle.make, vehicle.model].filter(Boolean).join(' ');
+  const kind = vehicle.vehicle_type ? humanize(vehicle.vehicle_type) : '';
+  return [kind, car].filter(Boolean).join(' · ') || 'Vehicle';
+}
+
+export function VehiclePanel({ id }: { id: string }) {
+  const loaded = useVehicle(id);
+  const now_ms = useNow();
+  const theme = useThemeName();
+  const vehicle = vehicles.get(id) ?? (loaded.phase === 'ready' ? loaded.vehicle : null);
+  if (!vehicle) {
+    return <p className={styles.note}>{loaded.phase === 'gone' ? loaded.why : 'Loading the vehicle…'}</p>;
+  }
+  const share = Math.min(1, vehicle.speed / SPEED_SCALE_MAX_KMH);
+  const limit = vehicle.road_id ? streetsById.get(vehicle.road_id)?.limit_kmh : null;
+  const track = tracks.get(id);
+  const received_ms = track ? now_ms - (performance.now() - track.arrived_ms) : Number.NaN;
+  return (
+    <div className={styles.body}>
+      <p className={styles.kind}>{vehicleKind(vehicle)}</p>
+      <div className={styles.speed}>
+        <span className={styles.figure}>{formatNumber(vehicle.speed)}</span>
+        <span className={styles.unit}>km/h</span>
+        <span className={styles.limit}>{limit ? `limit ${limit}` : ''}</span>
+      </div>
+      <div className={styles.gauge} aria-hidden="true">
+        <div style={{ width: `${share * 100}%`, background: css(speedColor(vehicle.speed, theme)) }} />
+        {limit ? <i style={{ left: `${Math.min(1, limit / SPEED_SCALE_MAX_KMH) * 100}%` }} /> : null}
+      </div>
+      <dl className={styles.facts}>
+        <Fact name="Street" value={streetName(vehicle.road_id) ?? UNKNOWN} />
+        <Fact name="Heading" value={formatHeading(vehicle.direction)} />
+        {vehicle.fuel_type && <Fact name="Drive" value={humanize(vehicle.fuel_type)} />}
+        {vehicle.year && <Fact name="Built" value={String(vehicle.year)} />}
+        {vehicle.route_id && <Fact name="Route" value={vehicle.route_id} />}
+        {typeof vehicle.occupied === 'boolean' && (
+          <Fact name="Taxi" value={vehicle.occupied ? 'Occupied' : 'Free'} />
+        )}
+        <Fact name="Fix" value={formatAge(parseTime(vehicle.timestamp), now_ms)} title={vehicle.timestamp} />
+        {track && <Fact name="Received" value={formatAge(received_ms, now_ms)} />}
+      </dl>
+      <SpeedTrail points={trail.id === id ? trail.points : []} />
+      <button
+        type="button"
+        className={styles.show}
+        onClick={() => flyTo(vehicle.longitude, vehicle.latitude, 16)}
+      >
+        Show on the map
+      </button>
+    </div>
+  );
+}
+
+function Fact({ name, value, title }: { name: string; value: string; title?: string }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd title={title ?? value}>{value}</dd>
+    </div>
+  );
+}
+
+const WIDTH = 240;
+const HEIGHT = 40;
+
+/** Speed over the last fixes, oldest left, on the scale of the map's colours. */
+function SpeedTrail({ points }: { points: readonly TrailPoint[] }) {
+  const theme = useThemeName();
+  const known = points.filter((point) => typeof point.speed === 'number');
+  if (known.length < 2) return null;
+  const step = WIDTH / known.length;
+  return (
+    <figure className={styles.trail}>
+      <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" aria-hidden="true">
+        {known.map((point, i) => {
+          const speed = point.speed ?? 0;
+          const height = Math.max(1.5, Math.min(1, speed / SPEED_SCALE_MAX_KMH) * HEIGHT);
+          return (
+            <rect
+              key={point.timestamp}
+              x={i * step + 1}
+              y={HEIGHT - height}
+              width={step - 2}
+              height={height}
+              rx="1.5"
+              fill={css(speedColor(speed, theme))}
+            />
+          );
+        })}
+      </svg>
+      <figcaption>Speed at the last {known.length} fixes</figcaption>
+    </figure>
+  );
+}

@@ -1,0 +1,79 @@
+import { create } from 'zustand';
+
+export const LAYERS = ['vehicles', 'congestion', 'incidents', 'weather', 'cameras', 'labels'] as const;
+export type LayerName = (typeof LAYERS)[number];
+
+export type ThemePreference = 'system' | 'dark' | 'light';
+
+export type Selection = { kind: 'vehicle'; id: string } | { kind: 'incident'; id: string } | null;
+
+/** What the narrow screen's sheet shows. */
+export type SheetTab = 'incidents' | 'layers';
+
+interface Remembered {
+  theme: ThemePreference;
+  layers: Record<LayerName, boolean>;
+  layersOpen: boolean;
+  incidentsOpen: boolean;
+}
+
+export interface UiState extends Remembered {
+  selection: Selection;
+  sheetTab: SheetTab;
+  sheetOpen: boolean;
+  setTheme(theme: ThemePreference): void;
+  toggleLayer(layer: LayerName): void;
+  setPanel(panel: 'layersOpen' | 'incidentsOpen', open: boolean): void;
+  select(selection: Selection): void;
+  openSheet(tab: SheetTab): void;
+  closeSheet(): void;
+}
+
+const STORAGE_KEY = 'citypulse.ui.v1';
+
+const defaults: Remembered = {
+  theme: 'system',
+  layers: {
+    vehicles: true,
+    congestion: true,
+    incidents: true,
+    weather: false,
+    cameras: false,
+    labels: true,
+  },
+  layersOpen: true,
+  incidentsOpen: true,
+};
+
+function recall(): Remembered {
+  try {
+    const stored = JSON.parse(localStorage.getItem(STORAGE_KEY) ?? '{}') as Partial<Remembered>;
+    return { ...defaults, ...stored, layers: { ...defaults.layers, ...stored.layers } };
+  } catch {
+    // Storage is switched off or holds something else: the defaults serve.
+    return defaults;
+  }
+}
+
+function remember({ theme, layers, layersOpen, incidentsOpen }: UiState): void {
+  try {
+    localStorage.setItem(STORAGE_KEY, JSON.stringify({ theme, layers, layersOpen, incidentsOpen }));
+  } catch {
+    // Not remembered, nothing else lost.
+  }
+}
+
+export const useUi = create<UiState>()((set) => ({
+  ...recall(),
+  selection: null,
+  sheetTab: 'incidents',
+  sheetOpen: false,
+  setTheme: (theme) => set({ theme }),
+  toggleLayer: (layer) => set((ui) => ({ layers: { ...ui.layers, [layer]: !ui.layers[layer] } })),
+  setPanel: (panel, open) => set({ [panel]: open }),
+  select: (selection) => set({ selection }),
+  openSheet: (sheetTab) => set({ sheetTab, sheetOpen: true }),
+  closeSheet: () => set({ sheetOpen: false }),
+}));
+
+useUi.subscribe(remember);
