@@ -17,7 +17,9 @@ pub enum Error {
         reason: String,
     },
     /// Another process moved the partition's position.
-    #[error("position of {partition} is {stored}, not {expected}: another process owns the partition")]
+    #[error(
+        "position of {partition} is {stored}, not {expected}: another process owns the partition"
+    )]
     Conflict {
         /// The partition.
         partition: TopicPartition,

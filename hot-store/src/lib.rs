@@ -21,8 +21,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use events::{Advance, Offset, TopicPartition};
 
+pub use self::redis::{RedisConfig, RedisStore};
 pub use error::{Error, Result};
 pub use keys::Kind;
+pub use memory::MemoryStore;
 
 /// A new absolute value, or the end of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
