@@ -1,0 +1,176 @@
+//! Commands and flags.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The live city, on one machine or many.
+#[derive(Parser)]
+#[command(
+    name = "citypulse",
+    version,
+    about = "CityPulse shows a living city on a map, and answers SQL over all that ever happened in it.",
+    long_about = None,
+    before_help = "Start here:  citypulse up      then open http://127.0.0.1:8000\n\
+                   Ask:         citypulse sql \"SELECT count(*) FROM vehicle_data\"\n\
+                   Own data:    citypulse replay --format auto FILE...\n\
+                   Real servers: citypulse up --config infra/stack.toml   (Kafka, Redis, S3)",
+    after_help = "Exit codes: 0 done, 1 failed, 2 bad usage. `citypulse COMMAND --help` gives an example.",
+    max_term_width = 100
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Flags of every command.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// Configuration file (TOML); see `citypulse config` for every setting
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Folder of the embedded back ends' data [default: data]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// HTTP port [default: 8000]
+    #[arg(long, global = true, value_name = "N")]
+    pub port: Option<u16>,
+    /// Address to listen on [default: 127.0.0.1]
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    pub host: Option<String>,
+    /// Postgres wire port; this version has no such door yet
+    #[arg(long, global = true, value_name = "N")]
+    pub pg_port: Option<u16>,
+    /// Flight SQL port; this version has no such door yet
+    #[arg(long, global = true, value_name = "N")]
+    pub flight_port: Option<u16>,
+    /// What is logged: error, warn, info, debug, or target=level
+    #[arg(long, global = true, value_name = "FILTER", default_value = "info")]
+    pub log: String,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Run everything in one process: the city, all layers, the dashboard
+    #[command(after_help = "Example: citypulse up --port 8080 --data-dir /var/lib/citypulse")]
+    Up(UpArgs),
+    /// Append the simulated city's events to the log
+    #[command(after_help = "Example: citypulse generate --config infra/stack.toml --rate 5000")]
+    Generate(GenerateArgs),
+    /// Feed recorded data in: to Kafka where configured, else to a running instance
+    #[command(after_help = "Example: citypulse replay --format cabspotting taxis.csv.gz --speed 60x --rebase now")]
+    Replay(ReplayArgs),
+    /// Run the speed layer: log to hot store
+    #[command(after_help = "Example: citypulse speed --config infra/stack.toml")]
+    Speed,
+    /// Run the batch layer: log to lake
+    #[command(after_help = "Example: citypulse batch --config infra/stack.toml")]
+    Batch,
+    /// Run the serving layer: REST, WebSocket, SQL and the dashboard
+    #[command(after_help = "Example: citypulse serve --config infra/stack.toml --port 8000")]
+    Serve,
+    /// Answer an SQL query over the lake and the log's tail
+    #[command(after_help = "Example: citypulse sql \"SELECT device_id, max(speed) FROM gps_data GROUP BY 1\" --format csv")]
+    Sql(SqlArgs),
+    /// Create the topics that are missing, and list all with their extent
+    #[command(after_help = "Example: citypulse topics --config infra/stack.toml")]
+    Topics,
+    /// Show the effective configuration, secrets masked
+    #[command(after_help = "Example: citypulse config > citypulse.toml")]
+    Config,
+    /// Check that each back end can be reached, and say what to do if not
+    #[command(after_help = "Example: citypulse doctor --config infra/stack.toml")]
+    Doctor,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+pub struct UpArgs {
+    /// Do not simulate a city; wait for data of your own
+    #[arg(long)]
+    pub no_generators: bool,
+    #[command(flatten)]
+    pub generate: GenerateArgs,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+pub struct GenerateArgs {
+    /// Vehicles in the simulated city [default: 500]
+    #[arg(long, value_name = "N")]
+    pub vehicles: Option<u32>,
+    /// The city's seed number: the same seed gives the same city
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Seconds between two fixes of a vehicle, 1 to 60 [default: 1]
+    #[arg(long, value_name = "SECONDS")]
+    pub interval: Option<f64>,
+    /// Events per second, or `max`; instead of --interval
+    #[arg(long, value_name = "N|max")]
+    pub rate: Option<String>,
+    /// Share of dirty events in percent, 0 to 100 [default: about 2]
+    #[arg(long, value_name = "PERCENT")]
+    pub dirt: Option<f64>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct ReplayArgs {
+    /// Files, also .gz and .zst
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// What the files are
+    #[arg(long, value_enum, default_value_t = ReplayFormat::Auto)]
+    pub format: ReplayFormat,
+    /// Topic for ndjson and csv
+    #[arg(long, value_name = "TOPIC")]
+    pub stream: Option<String>,
+    /// For csv: which column holds a field; repeatable
+    #[arg(long, value_name = "FIELD=COLUMN")]
+    pub map: Vec<String>,
+    /// As recorded (1x), faster (60x), or as fast as possible (max)
+    #[arg(long, default_value = "1x", value_name = "1x|60x|max")]
+    pub speed: String,
+    /// Shift event times so that the recording starts now
+    #[arg(long, value_name = "now", value_parser = ["now"])]
+    pub rebase: Option<String>,
+    /// A running instance
+    #[arg(long, value_name = "URL")]
+    pub to: Option<String>,
+    /// Begin anew although an earlier run was interrupted
+    #[arg(long)]
+    pub restart: bool,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplayFormat {
+    Auto,
+    Ndjson,
+    Csv,
+    Cabspotting,
+    Capmetro,
+    GtfsRt,
+    SfFire,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct SqlArgs {
+    /// The query
+    pub query: String,
+    /// How rows come out
+    #[arg(long, value_enum, default_value_t = RowFormat::Table)]
+    pub format: RowFormat,
+    /// Ask this running instance [default: the one that holds the data folder]
+    #[arg(long, value_name = "URL")]
+    pub to: Option<String>,
+    /// Skip the wait for what was appended a moment ago
+    #[arg(long)]
+    pub relaxed: bool,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowFormat {
+    Table,
+    Csv,
+    Json,
+    Parquet,
+}

@@ -1,0 +1,42 @@
+//! `citypulse speed`, `batch` and `serve`: one role per process.
+
+use anyhow::Result;
+
+use crate::commands::up;
+use crate::config::Config;
+use crate::layers::Layers;
+use crate::platform::Platform;
+
+/// Log to hot store.
+pub async fn speed(config: Config) -> Result<()> {
+    let mut platform = Platform::for_one_role(config, "speed", true)?;
+    let (log, hot) = (platform.open_log()?, platform.open_hot()?);
+    let streets = platform.open_streets()?;
+    let mut layers = Layers::new(&platform, log)?;
+    layers.speed(hot, streets);
+    layers.finish().await
+}
+
+/// Log to lake.
+pub async fn batch(config: Config) -> Result<()> {
+    let mut platform = Platform::for_one_role(config, "batch", false)?;
+    let log = platform.open_log()?;
+    let lake = platform.open_lake().await?;
+    let mut layers = Layers::new(&platform, log)?;
+    layers.batch(lake);
+    layers.finish().await
+}
+
+/// To clients.
+pub async fn serve(config: Config) -> Result<()> {
+    let mut platform = Platform::for_one_role(config, "serve", true)?;
+    let listener = up::listen(&platform.config).await?;
+    let (log, hot) = (platform.open_log()?, platform.open_hot()?);
+    let lake = platform.open_lake().await?;
+    let streets = platform.open_streets()?;
+    let address = up::address(&listener)?;
+    let mut layers = Layers::new(&platform, log)?;
+    layers.serving(listener, hot, lake, streets)?;
+    up::announce(&address);
+    layers.finish().await
+}

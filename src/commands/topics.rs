@@ -1,0 +1,26 @@
+//! `citypulse topics`
+
+use anyhow::Result;
+
+use crate::config::Config;
+use crate::platform::Platform;
+
+/// Creates the missing topics and lists what each retains.
+pub async fn run(config: Config) -> Result<()> {
+    let mut platform = Platform::new(config)?;
+    let log = platform.open_log()?;
+    let specs = platform.topic_specs();
+    log.create_topics(&specs).await?;
+    println!("{:<40} {:>9} {:>14} {:>14} {:>14}", "topic", "partition", "oldest", "next", "records");
+    for spec in specs {
+        for bounds in log.bounds(&spec.name).await? {
+            let records = bounds.end - bounds.start;
+            let partition = bounds.partition;
+            println!(
+                "{:<40} {:>9} {:>14} {:>14} {:>14}",
+                partition.topic, partition.partition, bounds.start, bounds.end, records
+            );
+        }
+    }
+    platform.close().await
+}

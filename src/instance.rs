@@ -1,0 +1,63 @@
+//! The data folder of the embedded back ends: one process at a time, and a note
+//! that tells other commands where that process listens.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use fs4::fs_std::FileExt;
+
+const LOCK_FILE: &str = "citypulse.lock";
+
+/// Possession of a data folder, given up on drop or when the process dies.
+pub struct DataFolder {
+    file: File,
+}
+
+impl DataFolder {
+    /// Takes the folder, creating it where needed.
+    pub fn take(folder: &Path) -> Result<Self> {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot create data folder {}", folder.display()))?;
+        let path = folder.join(LOCK_FILE);
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)
+            .with_context(|| format!("cannot open {}", path.display()))?;
+        if !file.try_lock_exclusive().with_context(|| format!("cannot lock {}", path.display()))? {
+            bail!(
+                "data folder {} is in use by another citypulse process{}; stop it or choose another --data-dir",
+                folder.display(),
+                address_in(file).map(|address| format!(" ({address})")).unwrap_or_default()
+            );
+        }
+        Ok(Self { file })
+    }
+
+    /// Notes where this process listens.
+    pub fn announce(&mut self, address: &str) -> Result<()> {
+        self.file.set_len(0)?;
+        self.file.seek(SeekFrom::Start(0))?;
+        self.file.write_all(address.as_bytes())?;
+        Ok(())
+    }
+}
+
+/// Where the process that holds `folder` listens; `None` when nobody holds it.
+pub fn running_address(folder: &Path) -> Option<String> {
+    let file = OpenOptions::new().read(true).write(true).open(folder.join(LOCK_FILE)).ok()?;
+    match file.try_lock_exclusive() {
+        Ok(true) => None,
+        _ => address_in(file),
+    }
+}
+
+fn address_in(mut file: File) -> Option<String> {
+    let mut text = String::new();
+    file.read_to_string(&mut text).ok()?;
+    Some(text.trim().to_string()).filter(|address| !address.is_empty())
+}

@@ -1,0 +1,216 @@
+//! Opens the back ends that the configuration names.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use event_log::kafka::{KafkaConfig, KafkaLog};
+use event_log::local::{LocalLog, LocalLogConfig};
+use event_log::{EventLog, TopicSpec};
+use events::backoff::Backoff;
+use events::health::{Health, HealthBoard};
+use events::{Stream, TopicNames};
+use hot_store::HotStore;
+use hot_store::memory::MemoryStore;
+use hot_store::redis::{RedisConfig, RedisStore};
+use lake::query::{QueryConfig, SqlEngine};
+use lake::{Lake, LakeConfig, S3Options};
+use streets::StreetNetwork;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::config::{Config, seconds};
+use crate::instance::DataFolder;
+
+/// The component that creates the topics, on the health board.
+const TOPICS: &str = "topics";
+
+/// What every role shares.
+pub struct Platform {
+    pub config: Config,
+    pub topics: TopicNames,
+    pub health: HealthBoard,
+    pub shutdown: CancellationToken,
+    /// Held for as long as embedded back ends are open.
+    pub folder: Option<DataFolder>,
+    local_log: Option<Arc<LocalLog>>,
+    memory: Option<Arc<MemoryStore>>,
+}
+
+impl Platform {
+    /// Takes the data folder where an embedded back end needs it.
+    pub fn new(config: Config) -> Result<Self> {
+        let embedded = !config.uses_kafka() || !config.uses_redis();
+        let folder = embedded.then(|| DataFolder::take(&config.data_dir)).transpose()?;
+        Ok(Self {
+            topics: config.topic_names(),
+            config,
+            health: HealthBoard::default(),
+            shutdown: CancellationToken::new(),
+            folder,
+            local_log: None,
+            memory: None,
+        })
+    }
+
+    /// For a role that runs beside others: they must share a log and a store.
+    pub fn for_one_role(config: Config, role: &str, needs_redis: bool) -> Result<Self> {
+        if !config.uses_kafka() {
+            bail!(
+                "`citypulse {role}` runs one role beside others and needs Kafka; set kafka.bootstrap_servers \
+                 (or KAFKA_BOOTSTRAP_SERVERS), or run everything in one process with `citypulse up`"
+            );
+        }
+        if needs_redis && !config.uses_redis() {
+            bail!("`citypulse {role}` shares its state with other processes and needs Redis; set redis.url (or REDIS_URL)");
+        }
+        Ok(Self {
+            topics: config.topic_names(),
+            config,
+            health: HealthBoard::default(),
+            shutdown: CancellationToken::new(),
+            folder: None,
+            local_log: None,
+            memory: None,
+        })
+    }
+
+    /// The event log. Kafka is connected in the background.
+    pub fn open_log(&mut self) -> Result<Arc<dyn EventLog>> {
+        if self.config.uses_kafka() {
+            let section = &self.config.kafka;
+            return Ok(KafkaLog::connect(KafkaConfig {
+                security_protocol: section.security_protocol.to_lowercase(),
+                ssl_ca: section.ssl_ca.clone(),
+                ssl_cert: section.ssl_cert.clone(),
+                ssl_key: section.ssl_key.clone(),
+                replication_factor: section.replication_factor,
+                ..KafkaConfig::new(section.bootstrap_servers.clone())
+            })?);
+        }
+        let log = LocalLog::open(LocalLogConfig {
+            fsync_interval: Duration::from_millis(self.config.log.fsync_ms.max(1)),
+            ..LocalLogConfig::new(self.config.data_dir.join("log"))
+        })?;
+        self.local_log = Some(log.clone());
+        Ok(log)
+    }
+
+    /// The hot store. Redis is connected in the background.
+    pub fn open_hot(&mut self) -> Result<Arc<dyn HotStore>> {
+        if self.config.uses_redis() {
+            let section = &self.config.redis;
+            let url = match section.url.is_empty() {
+                true => format!("redis://{}:{}", section.host, section.port),
+                false => section.url.clone(),
+            };
+            let password = section.password.clone();
+            return Ok(RedisStore::connect(RedisConfig { password, ..RedisConfig::new(url) })?);
+        }
+        let memory = MemoryStore::open(self.config.data_dir.join("hot"))?;
+        self.memory = Some(memory.clone());
+        Ok(memory)
+    }
+
+    /// The lake, without reaching for it yet.
+    pub async fn open_lake(&self) -> Result<Arc<Lake>> {
+        let section = &self.config.s3;
+        let url = self.config.lake_url();
+        let allow_http = section.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"));
+        let lake = Lake::open(LakeConfig {
+            url: url.clone(),
+            s3: S3Options {
+                endpoint: section.endpoint.clone(),
+                region: Some(section.region.clone()),
+                access_key_id: section.access_key_id.clone(),
+                secret_access_key: section.secret_access_key.clone(),
+                session_token: section.session_token.clone(),
+                allow_http,
+                virtual_hosted_style: section.virtual_hosted_style,
+            },
+        });
+        lake.await.with_context(|| format!("cannot open the lake at {url}"))
+    }
+
+    /// SQL over lake and log.
+    pub fn open_engine(&self, lake: Arc<Lake>, log: Arc<dyn EventLog>) -> Result<Arc<SqlEngine>> {
+        let section = &self.config.query;
+        let config = QueryConfig {
+            memory_bytes: section.memory_mib << 20,
+            tail_bytes: section.tail_mib << 20,
+            timeout: Duration::from_secs(section.timeout_s),
+            max_rows: section.max_rows,
+            ..QueryConfig::default()
+        };
+        Ok(SqlEngine::new(lake, log, self.topics.clone(), config)?)
+    }
+
+    /// The city's streets.
+    pub fn open_streets(&self) -> Result<Arc<StreetNetwork>> {
+        let source = &self.config.city.streets;
+        StreetNetwork::load(source).with_context(|| format!("cannot load the streets of {source:?} (city.streets)"))
+    }
+
+    /// Settings of the batch layer.
+    pub fn batch_config(&self) -> batch_layer::BatchConfig {
+        let section = &self.config.batch;
+        batch_layer::BatchConfig {
+            flush_bytes: section.flush_mib << 20,
+            flush_age: seconds(section.flush_age_s),
+            flush_idle: seconds(section.flush_idle_s),
+            memory_bytes: section.memory_mib << 20,
+        }
+    }
+
+    /// Every topic of the platform: the streams' and their dead letters.
+    pub fn topic_specs(&self) -> Vec<TopicSpec> {
+        let section = &self.config.log;
+        let spec = |name| TopicSpec {
+            name,
+            partitions: section.partitions,
+            retention: (section.retention_hours > 0).then(|| Duration::from_secs(section.retention_hours * 3600)),
+            retention_bytes: (section.retention_mib > 0).then_some(section.retention_mib << 20),
+        };
+        let streams = Stream::ALL.into_iter();
+        streams
+            .flat_map(|stream| [self.topics.topic(stream).clone(), self.topics.dead_letters(stream)])
+            .map(spec)
+            .collect()
+    }
+
+    /// Creates the missing topics; waits for a log that is away. `false` when
+    /// the process is to stop first.
+    pub fn topic_creation(&self, log: Arc<dyn EventLog>) -> impl Future<Output = Result<bool>> + Send + use<> {
+        let (specs, health, shutdown) = (self.topic_specs(), self.health.clone(), self.shutdown.clone());
+        health.report(TOPICS, Health::Starting);
+        async move {
+            let mut backoff = Backoff::new();
+            while let Err(error) = log.create_topics(&specs).await {
+                if !error.is_retryable() {
+                    return Err(error).context("cannot create the topics");
+                }
+                let sentence = format!("cannot create the topics yet: {error}; retrying");
+                if health.report(TOPICS, Health::Degraded(sentence.clone())) {
+                    warn!("{sentence}");
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(backoff.next_delay()) => {}
+                    () = shutdown.cancelled() => return Ok(false),
+                }
+            }
+            health.report(TOPICS, Health::Ready);
+            Ok(true)
+        }
+    }
+
+    /// Makes what the embedded back ends hold durable.
+    pub async fn close(&self) -> Result<()> {
+        if let Some(memory) = &self.memory {
+            memory.close().await?;
+        }
+        if let Some(log) = &self.local_log {
+            log.close().await?;
+        }
+        Ok(())
+    }
+}
