@@ -89,6 +89,7 @@ export function App() {
   useThemeOnDocument();
   useEscape();
   const narrow = useNarrow();
+  const sheetOpen = useUi((ui) => ui.sheetOpen);
   const city = useLive((live) => live.city);
   const cityLoad = useLive((live) => live.cityLoad);
 
@@ -107,20 +108,22 @@ export function App() {
       </main>
       <div className={styles.chrome}>
         <TopBar />
-        <div className={styles.middle}>
+        <section className={styles.middle} aria-label="Panels">
           {!narrow && <SidePanels />}
           <div className={styles.notices}>
             <Notices />
           </div>
-          <div className={styles.controls}>
-            <MapControls />
-          </div>
+          {!(narrow && sheetOpen) && (
+            <div className={styles.controls}>
+              <MapControls narrow={narrow} />
+            </div>
+          )}
           <p className={styles.attribution}>
             <a href="https://www.openstreetmap.org/copyright" target="_blank" rel="noreferrer">
               © OpenStreetMap contributors
             </a>
           </p>
-        </div>
+        </section>
         {narrow && <BottomSheet />}
       </div>
     </div>

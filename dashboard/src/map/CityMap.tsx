@@ -17,12 +17,11 @@ import { useLive } from '../state/live';
 import { setView, watchVehicles } from '../state/session';
 import { useUi } from '../state/ui';
 import { useDisplayScale, useReducedMotion, useThemeName } from '../theme/use-theme';
-import { padBbox } from './bbox';
+import { cropToView, padBbox } from './bbox';
 import { registerMap, viewPadding } from './camera';
 import { followCongestion } from './congestion';
 import { type Hovered, hover } from './hover';
 import { joinNames } from './names';
-import { PALETTES } from './palette';
 import { SceneLoop } from './scene';
 import { congestionLayers, NAMES_SOURCE, nameLayer, STREETS_SOURCE, streetLayers } from './streets';
 
@@ -39,6 +38,11 @@ declare global {
     /** For tests: what is really drawn, and how fast. */
     __citypulse?: { vehicles(): number; fps(): number; state(): string };
   }
+}
+
+function firstView(city: City) {
+  const bounds = cropToView(city.bounds, innerWidth / innerHeight) as [number, number, number, number];
+  return { bounds, fitBoundsOptions: { padding: viewPadding() } };
 }
 
 function viewOf(map: MapLibreMap): Bbox {
@@ -129,9 +133,7 @@ export function CityMap({ city }: { city: City | null }) {
     <MapView
       ref={mapRef}
       hash="map"
-      initialViewState={
-        city ? { bounds: city.bounds, fitBoundsOptions: { padding: viewPadding() } } : { zoom: 1 }
-      }
+      initialViewState={city ? firstView(city) : { zoom: 1 }}
       mapStyle={EMPTY_STYLE}
       attributionControl={false}
       maxPitch={60}
@@ -144,7 +146,6 @@ export function CityMap({ city }: { city: City | null }) {
       onMouseOut={(_: MapLayerMouseEvent) => hover(null)}
       style={{ position: 'absolute', inset: 0 }}
     >
-      <Layer id="background" type="background" paint={{ 'background-color': PALETTES[theme].background }} />
       <Source id={STREETS_SOURCE} type="geojson" data={streets ?? NO_STREETS} promoteId="id" tolerance={0.3}>
         {streetLayers(theme, scale).map((layer) => (
           <Layer key={layer.id} {...layer} />

@@ -23,6 +23,19 @@ export function contains(box: Bbox, lon: number, lat: number): boolean {
   return lon >= box[0] && lon <= box[2] && lat >= box[1] && lat <= box[3];
 }
 
+/**
+ * The part of a city to open with. On a tall narrow screen the whole of a wide city is too
+ * small to read: its sides are cut, by 45 % at most. `aspect` is width by height.
+ */
+export function cropToView(box: Bbox, aspect: number): Bbox {
+  const [west, south, east, north] = box;
+  const squeeze = Math.cos((((south + north) / 2) * Math.PI) / 180);
+  const wanted = ((north - south) * aspect) / squeeze;
+  const width = clamp(wanted, (east - west) * 0.55, east - west);
+  const middle = (west + east) / 2;
+  return [middle - width / 2, south, middle + width / 2, north];
+}
+
 /** True when all of `inner` is inside `outer`. */
 export function covers(outer: Bbox, inner: Bbox): boolean {
   return contains(outer, inner[0], inner[1]) && contains(outer, inner[2], inner[3]);

@@ -30,9 +30,11 @@ export interface Scene {
 }
 
 /** What a vehicle measures on screen in pixels: readable over a city, car-sized in a street. */
-export function vehicleSizePx(zoom: number): number {
+export function vehicleSizePx(zoom: number, count = 0): number {
   const share = Math.min(1, Math.max(0, (zoom - 10) / 7));
-  return 11 + share * 17;
+  // Thousands in one view would melt into a blot: they shrink, to 60 % at most.
+  const crowd = Math.min(1, Math.max(0.6, Math.sqrt(900 / Math.max(1, count))));
+  return (9.5 + share * 18.5) * (crowd + (1 - crowd) * share);
 }
 
 export function buildLayers(scene: Scene): Layer[] {
@@ -49,7 +51,7 @@ export function buildLayers(scene: Scene): Layer[] {
 
 function vehicleLayers({ fleet, vehicleIcons, zoom, scale }: Scene): Layer[] {
   const n = fleet.length;
-  const size = vehicleSizePx(zoom) * scale;
+  const size = vehicleSizePx(zoom, n) * scale;
   // Fresh views every frame: deck.gl uploads an array only when it is another object.
   const attributes = {
     getPosition: { value: fleet.positions.subarray(0, n * 3), size: 3 },
@@ -162,9 +164,9 @@ function stationLayer({ stations, theme, scale }: Scene): Layer {
 function trailLayer({ trail, theme, scale }: Scene): Layer | null {
   if (trail.length < 2) return null;
   const path = trail.map((point) => [point.longitude, point.latitude]);
-  const [red, green, blue] = PALETTES[theme].accent;
+  const [red, green, blue] = PALETTES[theme].trail;
   // Older parts fade: the way reads as a direction.
-  const colors = path.map((_, i) => [red, green, blue, 30 + (200 * i) / (path.length - 1)]);
+  const colors = path.map((_, i) => [red, green, blue, 20 + (190 * i) / (path.length - 1)]);
   return new PathLayer({
     id: 'trail',
     data: [{ path, colors }],

@@ -2,7 +2,6 @@ import type { ThemeName } from '../theme/scales';
 
 /** Colours of the map itself: quiet, so that the data on it has the colour. */
 export interface MapPalette {
-  background: string;
   street: {
     motorway: string;
     main: string;
@@ -19,12 +18,13 @@ export interface MapPalette {
   quiet: [number, number, number];
   /** What is selected, RGB. */
   accent: [number, number, number];
+  /** The way a selected vehicle came, RGB. */
+  trail: [number, number, number];
   chip: [number, number, number, number];
 }
 
 export const PALETTES: Record<ThemeName, MapPalette> = {
   dark: {
-    background: '#050914',
     street: {
       motorway: '#4a6cab',
       main: '#3f5f9c',
@@ -34,14 +34,14 @@ export const PALETTES: Record<ThemeName, MapPalette> = {
       minor: '#172747',
     },
     label: '#8fa3c8',
-    labelHalo: '#050914',
+    labelHalo: '#070d1c',
     halo: [4, 8, 18],
     quiet: [142, 162, 200],
     accent: [138, 180, 255],
+    trail: [236, 242, 255],
     chip: [16, 26, 48, 225],
   },
   light: {
-    background: '#f4f1e9',
     street: {
       motorway: '#9c9686',
       main: '#aca696',
@@ -51,10 +51,11 @@ export const PALETTES: Record<ThemeName, MapPalette> = {
       minor: '#e4dfd4',
     },
     label: '#5d584c',
-    labelHalo: '#f4f1e9',
+    labelHalo: '#f5f2ea',
     halo: [255, 253, 248],
     quiet: [94, 92, 84],
     accent: [31, 88, 200],
+    trail: [31, 88, 200],
     chip: [255, 253, 248, 235],
   },
 };

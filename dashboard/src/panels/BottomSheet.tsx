@@ -3,8 +3,9 @@ import { useLive } from '../state/live';
 import { type SheetTab, useUi } from '../state/ui';
 import styles from './BottomSheet.module.css';
 import { Icon } from './Icon';
-import { IncidentsPanel } from './IncidentsPanel';
+import { IncidentRow, IncidentsPanel } from './IncidentsPanel';
 import { LayersPanel } from './LayersPanel';
+import { useNow } from './use-now';
 import { VehiclePanel } from './VehiclePanel';
 
 function Tab({ tab, icon, children }: { tab: SheetTab; icon: 'incident' | 'layers'; children: ReactNode }) {
@@ -18,29 +19,39 @@ function Tab({ tab, icon, children }: { tab: SheetTab; icon: 'incident' | 'layer
   );
 }
 
+function IncidentCard({ id }: { id: string }) {
+  const incident = useLive((live) => live.incidents.find((each) => each.incident_id === id));
+  const now_ms = useNow();
+  if (!incident) return <p className={styles.over}>This incident is resolved.</p>;
+  return <IncidentRow incident={incident} now_ms={now_ms} />;
+}
+
 /** On a narrow screen the panels share one sheet at the thumb's end of the page. */
 export function BottomSheet() {
   const selection = useUi((ui) => ui.selection);
   const open = useUi((ui) => ui.sheetOpen);
   const tab = useUi((ui) => ui.sheetTab);
   const incidents = useLive((live) => live.incidents.length);
-  const vehicle = selection?.kind === 'vehicle' && !open ? selection.id : null;
+  const shown = open ? null : selection;
   return (
     <div className={styles.sheet}>
-      {vehicle && (
-        <section className={styles.body} aria-label={`Vehicle ${vehicle}`}>
+      {shown && (
+        <section
+          className={styles.body}
+          aria-label={shown.kind === 'vehicle' ? `Vehicle ${shown.id}` : 'Incident'}
+        >
           <header className={styles.header}>
-            <h2>{vehicle}</h2>
+            <h2>{shown.kind === 'vehicle' ? shown.id : 'Incident'}</h2>
             <button
               type="button"
               className={styles.close}
               onClick={() => useUi.getState().select(null)}
-              aria-label="Close vehicle"
+              aria-label="Close"
             >
               <Icon name="close" />
             </button>
           </header>
-          <VehiclePanel id={vehicle} />
+          {shown.kind === 'vehicle' ? <VehiclePanel id={shown.id} /> : <IncidentCard id={shown.id} />}
         </section>
       )}
       {open && (

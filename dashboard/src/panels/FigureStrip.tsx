@@ -22,12 +22,11 @@ export function FigureStrip() {
         <Hint
           key={figure.key}
           className={styles.figure}
-          label={`${figure.label}: ${figure.value} ${figure.unit}`}
           text={{ title: figure.meaning, body: figure.method, age: figure.age }}
         >
-          <span className={styles.label}>{figure.label}</span>
+          <span className={styles.label}>{figure.label}</span>{' '}
           <span className={styles.line} style={{ minWidth: `${figure.chars}ch` }}>
-            <span className={styles.value}>{figure.value}</span>
+            <span className={styles.value}>{figure.value}</span>{' '}
             {figure.unit && (
               <span className={styles.unit} data-loud={figure.loud}>
                 {figure.unit}

@@ -13,12 +13,10 @@ export function Hint({
   text,
   className,
   children,
-  label,
 }: {
   text: HintText;
   className?: string | undefined;
   children: ReactNode;
-  label?: string;
 }) {
   const id = useId();
   const anchor = useRef<HTMLButtonElement>(null);
@@ -47,7 +45,6 @@ export function Hint({
         ref={anchor}
         type="button"
         className={className}
-        aria-label={label}
         aria-describedby={id}
         onPointerEnter={show}
         onPointerLeave={hide}

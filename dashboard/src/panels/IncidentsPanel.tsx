@@ -20,7 +20,8 @@ export function byUrgency(a: Incident, b: Incident): number {
 export const startOf = (incident: Incident): number =>
   parseTime(incident.started_at ?? incident.timestamp) || 0;
 
-function IncidentRow({ incident, now_ms }: { incident: Incident; now_ms: number }) {
+/** One incident as a line of the list, and alone as a card; pressing it flies there. */
+export function IncidentRow({ incident, now_ms }: { incident: Incident; now_ms: number }) {
   const selected = useUi(
     (ui) => ui.selection?.kind === 'incident' && ui.selection.id === incident.incident_id,
   );
@@ -31,25 +32,23 @@ function IncidentRow({ incident, now_ms }: { incident: Incident; now_ms: number 
     flyTo(incident.longitude, incident.latitude);
   };
   return (
-    <li>
-      <button type="button" className={styles.incident} data-selected={selected} onClick={open}>
-        <SeverityMark severity={toSeverity(incident.severity)} size={1.5} />
-        <span className={styles.words}>
-          <span className={styles.head}>
-            <span className={styles.type}>{humanize(incident.incident_type)}</span>
-            <span className={styles.age}>{formatAge(startOf(incident), now_ms)}</span>
-          </span>
-          <span className={styles.where}>{street ?? incident.description ?? 'Place on the map'}</span>
-          <span className={styles.state}>
-            {humanize(incident.severity)} · {humanize(incident.status)}
-            {incident.units?.length ? ` · ${incident.units.length} on it` : ''}
-          </span>
-          {selected && street && incident.description && (
-            <span className={styles.description}>{incident.description}</span>
-          )}
+    <button type="button" className={styles.incident} data-selected={selected} onClick={open}>
+      <SeverityMark severity={toSeverity(incident.severity)} size={1.5} />
+      <span className={styles.words}>
+        <span className={styles.head}>
+          <span className={styles.type}>{humanize(incident.incident_type)}</span>
+          <span className={styles.age}>{formatAge(startOf(incident), now_ms)}</span>
         </span>
-      </button>
-    </li>
+        <span className={styles.where}>{street ?? incident.description ?? 'Place on the map'}</span>
+        <span className={styles.state}>
+          {humanize(incident.severity)} · {humanize(incident.status)}
+          {incident.units?.length ? ` · ${incident.units.length} on it` : ''}
+        </span>
+        {selected && street && incident.description && (
+          <span className={styles.description}>{incident.description}</span>
+        )}
+      </span>
+    </button>
   );
 }
 
@@ -65,7 +64,9 @@ export function IncidentsPanel() {
   return (
     <ul className={styles.list}>
       {sorted.map((incident) => (
-        <IncidentRow key={incident.incident_id} incident={incident} now_ms={now_ms} />
+        <li key={incident.incident_id}>
+          <IncidentRow incident={incident} now_ms={now_ms} />
+        </li>
       ))}
     </ul>
   );

@@ -4,16 +4,21 @@ import { Icon } from './Icon';
 import button from './IconButton.module.css';
 import styles from './MapControls.module.css';
 
-export function MapControls() {
+/** On a narrow screen fingers zoom, and the room is the map's. */
+export function MapControls({ narrow }: { narrow: boolean }) {
   const city = useLive((live) => live.city);
   return (
     <fieldset className={styles.controls} aria-label="Map view">
-      <button type="button" className={button.button} onClick={() => zoomBy(1)} aria-label="Zoom in">
-        <Icon name="plus" />
-      </button>
-      <button type="button" className={button.button} onClick={() => zoomBy(-1)} aria-label="Zoom out">
-        <Icon name="minus" />
-      </button>
+      {!narrow && (
+        <>
+          <button type="button" className={button.button} onClick={() => zoomBy(1)} aria-label="Zoom in">
+            <Icon name="plus" />
+          </button>
+          <button type="button" className={button.button} onClick={() => zoomBy(-1)} aria-label="Zoom out">
+            <Icon name="minus" />
+          </button>
+        </>
+      )}
       <button type="button" className={button.button} onClick={northUp} aria-label="Turn north up">
         <Icon name="north" />
       </button>

@@ -23,10 +23,23 @@ export function indexStreets(streets: Streets): void {
   for (const feature of streets.features) streetsById.set(feature.properties.id, feature.properties);
 }
 
-/** The street's name; its class where it has none; null where the id is not known. */
+const UNNAMED: Record<string, string> = {
+  motorway: 'Motorway',
+  motorway_link: 'Motorway ramp',
+  trunk: 'Trunk road',
+  trunk_link: 'Trunk road ramp',
+  primary: 'Main road',
+  primary_link: 'Main road ramp',
+  secondary: 'Secondary road',
+  tertiary: 'Local road',
+  residential: 'Residential street',
+  living_street: 'Living street',
+  service: 'Service road',
+};
+
+/** The street's name; what kind it is where it has none; null where the id is not known. */
 export function streetName(road_id: string | null | undefined): string | null {
-  if (!road_id) return null;
-  const street = streetsById.get(road_id);
+  const street = road_id ? streetsById.get(road_id) : undefined;
   if (!street) return null;
-  return street.name ?? `Unnamed ${street.class.replaceAll('_', ' ')}`;
+  return street.name ?? UNNAMED[street.class] ?? 'Unnamed street';
 }
