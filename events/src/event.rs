@@ -2,6 +2,7 @@
 
 use compact_str::CompactString;
 
+use crate::json::ObjectWriter;
 use crate::{Alert, Gps, Incident, Location, Stream, TrafficCamera, Vehicle, Weather};
 
 /// The producer's id of an event (a UUID in text, by convention).
@@ -19,7 +20,8 @@ pub struct Event {
     pub device_id: DeviceId,
     /// When it happened, microseconds since the epoch, UTC.
     pub timestamp_us: i64,
-    /// Fields that the stream does not know, as one JSON object.
+    /// Fields that the stream does not know, as the text of one JSON object, in
+    /// the order in which they came.
     pub extra: Option<Box<str>>,
     /// The stream's own fields.
     pub body: Body,
@@ -45,25 +47,25 @@ pub enum Body {
 impl Event {
     /// The stream this event belongs to.
     pub fn stream(&self) -> Stream {
-        match self.body {
-            Body::Vehicle(_) => Stream::VehicleData,
-            Body::Gps(_) => Stream::GpsData,
-            Body::Camera(_) => Stream::TrafficCameraData,
-            Body::Weather(_) => Stream::WeatherData,
-            Body::Incident(_) => Stream::EmergencyIncidentData,
-            Body::Alert(_) => Stream::Alerts,
-        }
+        self.body.stream()
     }
 
     /// Where it happened; an alert may have no place.
     pub fn location(&self) -> Option<Location> {
-        match &self.body {
-            Body::Vehicle(vehicle) => Some(vehicle.location),
-            Body::Gps(gps) => Some(gps.location),
-            Body::Camera(camera) => Some(camera.location),
-            Body::Weather(weather) => Some(weather.location),
-            Body::Incident(incident) => Some(incident.location),
-            Body::Alert(alert) => alert.location,
+        self.body.location()
+    }
+
+    /// The event as a record's value: one flat JSON object that
+    /// [`decode`](crate::decode) reads back to the same event.
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut json = ObjectWriter::new();
+        json.text("id", &self.id)
+            .text("device_id", &self.device_id)
+            .timestamp("timestamp", self.timestamp_us);
+        self.body.write(&mut json);
+        if let Some(extra) = &self.extra {
+            json.members_of(extra);
         }
+        json.finish()
     }
 }

@@ -3,6 +3,10 @@
 use compact_str::CompactString;
 
 use crate::Location;
+use crate::columns::{Column, Row};
+use crate::decode::{DecodeError, Reader};
+use crate::json::ObjectWriter;
+use crate::stream::Fields;
 
 /// One message about an emergency incident.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -49,4 +53,135 @@ pub enum Severity {
     High,
     /// Life is in danger.
     Critical,
+}
+
+impl IncidentStatus {
+    /// Reads a status whatever its case, `On Scene` and `on_scene` included.
+    pub fn parse(text: &str) -> Self {
+        let letters = text.chars().filter(|c| !matches!(c, ' ' | '-' | '_'));
+        match letters.collect::<CompactString>().to_lowercase().as_str() {
+            "active" => Self::Active,
+            "dispatched" => Self::Dispatched,
+            "onscene" => Self::OnScene,
+            "resolved" => Self::Resolved,
+            _ => Self::Other,
+        }
+    }
+
+    /// Whether the incident is over.
+    pub fn is_over(self) -> bool {
+        self == Self::Resolved
+    }
+}
+
+impl Severity {
+    /// Reads a severity whatever its case; `None` where it is not listed.
+    pub fn parse(text: &str) -> Option<Self> {
+        let all = [Self::Low, Self::Medium, Self::High, Self::Critical];
+        all.into_iter().find(|severity| severity.name().eq_ignore_ascii_case(text))
+    }
+
+    /// As it is written on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Low => "Low",
+            Self::Medium => "Medium",
+            Self::High => "High",
+            Self::Critical => "Critical",
+        }
+    }
+
+    /// The severity of an incident whose producer names none. The first of these
+    /// words that the type contains, whatever its case, decides:
+    ///
+    /// | type | severity |
+    /// |---|---|
+    /// | fire, explosion | Critical |
+    /// | accident, collision, medical | High |
+    /// | police, theft | Medium |
+    /// | breakdown, traffic | Low |
+    /// | anything else | Medium |
+    pub fn of_incident_type(incident_type: &str) -> Self {
+        const BY_WORD: [(&str, Severity); 9] = [
+            ("fire", Severity::Critical),
+            ("explosion", Severity::Critical),
+            ("accident", Severity::High),
+            ("collision", Severity::High),
+            ("medical", Severity::High),
+            ("police", Severity::Medium),
+            ("theft", Severity::Medium),
+            ("breakdown", Severity::Low),
+            ("traffic", Severity::Low),
+        ];
+        let lower = incident_type.to_lowercase();
+        let listed = BY_WORD.iter().find(|(word, _)| lower.contains(word));
+        listed.map_or(Self::Medium, |(_, severity)| *severity)
+    }
+}
+
+const INCIDENT_ID: &str = "a text that identifies the incident";
+const INCIDENT_TYPE: &str = "a text such as Accident, Breakdown, Fire or Medical";
+const STATUS: &str = "a text such as Active, Dispatched, OnScene or Resolved";
+
+impl Fields for Incident {
+    const COLUMNS: &'static [Column] = &[
+        Column::text("incident_id"),
+        Column::text("incident_type"),
+        Column::text("status"),
+        Column::text("severity"),
+        Column::text("description"),
+        Column::texts("units"),
+    ];
+
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let (mut incident_id, mut incident_type, mut status) = (None, None, None);
+        let (mut severity, mut description, mut units) = (None, None, None);
+        while let Some(name) = reader.next_field()? {
+            match name.as_ref() {
+                "incidentId" | "incident_id" => reader.name(&mut incident_id, INCIDENT_ID)?,
+                "incident_type" | "incidentType" => reader.name(&mut incident_type, INCIDENT_TYPE)?,
+                "status" => reader.name(&mut status, STATUS)?,
+                "severity" => reader.text(&mut severity)?,
+                "description" => reader.text(&mut description)?,
+                "units" => reader.texts(&mut units)?,
+                _ => reader.keep()?,
+            }
+        }
+        let incident_type = reader.required(incident_type, "incident_type", INCIDENT_TYPE)?;
+        Ok(Self {
+            incident_id: reader.required(incident_id, "incidentId", INCIDENT_ID)?,
+            location: reader.location()?,
+            status: reader.required(status, "status", STATUS)?,
+            severity: severity
+                .unwrap_or_else(|| Severity::of_incident_type(&incident_type).name().into()),
+            incident_type,
+            description,
+            units: units.unwrap_or_default(),
+        })
+    }
+
+    fn write(&self, json: &mut ObjectWriter) {
+        json.text("incidentId", &self.incident_id)
+            .location("location", self.location)
+            .text("incident_type", &self.incident_type)
+            .text("status", &self.status)
+            .text("severity", &self.severity)
+            .optional_text("description", self.description.as_deref());
+        if !self.units.is_empty() {
+            json.texts("units", self.units.iter().map(CompactString::as_str));
+        }
+    }
+
+    fn append(&self, row: &mut Row<'_>) {
+        row.text(Some(&self.incident_id));
+        row.text(Some(&self.incident_type));
+        row.text(Some(&self.status));
+        row.text(Some(&self.severity));
+        row.text(self.description.as_deref());
+        row.texts(self.units.iter().map(CompactString::as_str));
+    }
+
+    fn location(&self) -> Option<Location> {
+        Some(self.location)
+    }
 }

@@ -6,48 +6,101 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 
+use crate::columns::{Column, Row};
+use crate::decode::{DecodeError, Reader};
+use crate::event::Body;
+use crate::json::ObjectWriter;
 use crate::position::Topic;
+use crate::{Alert, Gps, Incident, Location, TrafficCamera, Vehicle, Weather};
 
-/// A kind of event. Each has one topic in the log and one table in the lake.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Stream {
+/// What a stream's file says about its events' own fields, those beside id,
+/// device_id and timestamp.
+pub(crate) trait Fields: Sized {
+    /// The columns between `longitude` and `extra`, in the order of [`Fields::append`].
+    const COLUMNS: &'static [Column];
+
+    /// Reads and checks the fields.
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError>;
+
+    /// Writes the fields as WIRE form, so that [`Fields::decode`] reads the same.
+    fn write(&self, json: &mut ObjectWriter);
+
+    /// Appends one value to each of [`Fields::COLUMNS`], in their order.
+    fn append(&self, row: &mut Row<'_>);
+
+    /// Where it happened.
+    fn location(&self) -> Option<Location>;
+}
+
+/// Everything that differs by stream follows from one line each.
+macro_rules! streams {
+    ($($(#[$doc:meta])* $stream:ident, $name:literal, $body:ident($fields:ty), $wrap:expr;)+) => {
+        /// A kind of event. Each has one topic in the log and one table in the lake.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Stream {
+            $($(#[$doc])* $stream,)+
+        }
+
+        impl Stream {
+            /// Every stream, in the order in which they are listed to people.
+            pub const ALL: [Stream; [$($name),+].len()] = [$(Stream::$stream),+];
+
+            /// The default topic name, which is also the SQL table's name.
+            pub const fn name(self) -> &'static str {
+                match self { $(Stream::$stream => $name,)+ }
+            }
+
+            /// The stream's own columns.
+            pub(crate) const fn own_columns(self) -> &'static [Column] {
+                match self { $(Stream::$stream => <$fields>::COLUMNS,)+ }
+            }
+
+            /// Reads the stream's own fields.
+            #[inline]
+            pub(crate) fn decode_body(self, reader: &mut Reader<'_>) -> Result<Body, DecodeError> {
+                match self { $(Stream::$stream => <$fields>::decode(reader).map($wrap).map(Body::$body),)+ }
+            }
+        }
+
+        impl Body {
+            /// The stream that such fields belong to.
+            pub fn stream(&self) -> Stream {
+                match self { $(Body::$body(_) => Stream::$stream,)+ }
+            }
+
+            /// Where it happened; an alert may have no place.
+            pub fn location(&self) -> Option<Location> {
+                match self { $(Body::$body(fields) => fields.location(),)+ }
+            }
+
+            pub(crate) fn write(&self, json: &mut ObjectWriter) {
+                match self { $(Body::$body(fields) => fields.write(json),)+ }
+            }
+
+            pub(crate) fn append(&self, row: &mut Row<'_>) {
+                match self { $(Body::$body(fields) => fields.append(row),)+ }
+            }
+        }
+    };
+}
+
+// Large and rare bodies are boxed, so that the frequent ones stay small.
+streams! {
     /// Telemetry of connected vehicles.
-    VehicleData,
+    VehicleData, "vehicle_data", Vehicle(Vehicle), std::convert::identity;
     /// Fixes of GPS trackers: taxis, buses, service vehicles.
-    GpsData,
+    GpsData, "gps_data", Gps(Gps), std::convert::identity;
     /// What traffic cameras saw.
-    TrafficCameraData,
+    TrafficCameraData, "traffic_camera_data", Camera(TrafficCamera), std::convert::identity;
     /// Weather and air quality stations.
-    WeatherData,
+    WeatherData, "weather_data", Weather(Weather), Box::new;
     /// Emergency incidents and their life.
-    EmergencyIncidentData,
+    EmergencyIncidentData, "emergency_incident_data", Incident(Incident), Box::new;
     /// Alerts that the platform itself raised.
-    Alerts,
+    Alerts, "alerts", Alert(Alert), Box::new;
 }
 
 impl Stream {
-    /// Every stream, in the order in which they are listed to people.
-    pub const ALL: [Stream; 6] = [
-        Stream::VehicleData,
-        Stream::GpsData,
-        Stream::TrafficCameraData,
-        Stream::WeatherData,
-        Stream::EmergencyIncidentData,
-        Stream::Alerts,
-    ];
-
-    /// The default topic name, which is also the SQL table's name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Stream::VehicleData => "vehicle_data",
-            Stream::GpsData => "gps_data",
-            Stream::TrafficCameraData => "traffic_camera_data",
-            Stream::WeatherData => "weather_data",
-            Stream::EmergencyIncidentData => "emergency_incident_data",
-            Stream::Alerts => "alerts",
-        }
-    }
-
     /// The stream of that table name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|stream| stream.name() == name)
@@ -73,7 +126,8 @@ pub struct TopicNames {
 
 impl Default for TopicNames {
     fn default() -> Self {
-        let by_stream = Stream::ALL.into_iter().map(|stream| (stream, Arc::from(stream.name()))).collect();
+        let by_stream =
+            Stream::ALL.into_iter().map(|stream| (stream, Arc::from(stream.name()))).collect();
         Self { by_stream }
     }
 }
@@ -107,5 +161,30 @@ impl TopicNames {
     /// Every stream with its topic.
     pub fn iter(&self) -> impl Iterator<Item = (Stream, &Topic)> {
         self.by_stream.iter().map(|(stream, topic)| (*stream, topic))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_stream_is_found_by_its_name() {
+        for stream in Stream::ALL {
+            assert_eq!(Stream::from_name(stream.name()), Some(stream));
+            assert_eq!(stream.to_string(), stream.name());
+        }
+        assert_eq!(Stream::from_name("telemetry"), None);
+    }
+
+    #[test]
+    fn a_renamed_topic_carries_its_stream() {
+        let mut topics = TopicNames::default();
+        topics.rename(Stream::GpsData, "city.gps");
+        assert_eq!(topics.stream("city.gps"), Some(Stream::GpsData));
+        assert_eq!(topics.stream("gps_data"), Some(Stream::GpsData));
+        assert_eq!(&*topics.dead_letters(Stream::GpsData), "city.gps.dlq");
+        assert_eq!(topics.stream("other"), None);
+        assert_eq!(topics.iter().count(), Stream::ALL.len());
     }
 }

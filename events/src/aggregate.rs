@@ -1,0 +1,189 @@
+//! Mergeable aggregates: partials combine in any order to the same result, so
+//! that speed layer, batch layer and readers agree to the last bit.
+
+/// Count, sum, minimum and maximum of some measured values.
+///
+/// The sum is kept in whole billionths, because adding floats depends on their
+/// order and two layers that read the same events in different orders must not
+/// differ. It is exact for values with up to nine decimals and up to 10^18.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Moments {
+    /// How many values.
+    pub count: u64,
+    /// Sum of the values in billionths.
+    pub sum_nano: i128,
+    /// Smallest value; infinity while there is none.
+    pub min: f64,
+    /// Largest value; minus infinity while there is none.
+    pub max: f64,
+}
+
+impl Moments {
+    /// Bytes that [`Moments::to_bytes`] writes.
+    pub const ENCODED_LEN: usize = 40;
+
+    const NANO: f64 = 1e9;
+    /// Larger values count as this one in the sum: 10^11 of them cannot overflow it.
+    const SUMMAND_MAX: f64 = 1e18;
+
+    /// The moments of one value.
+    pub fn of(value: f64) -> Self {
+        let mut moments = Self::default();
+        moments.add(value);
+        moments
+    }
+
+    /// Takes one more value in. NaN is no value and is left out.
+    pub fn add(&mut self, value: f64) {
+        if value.is_nan() {
+            return;
+        }
+        // Minus zero becomes zero: which of the two is smaller depends on the order.
+        let value = value + 0.0;
+        let summand = value.clamp(-Self::SUMMAND_MAX, Self::SUMMAND_MAX);
+        self.count += 1;
+        self.sum_nano = self.sum_nano.saturating_add((summand * Self::NANO).round() as i128);
+        self.min = self.min.min(value);
+        self.max = self.max.max(value);
+    }
+
+    /// Takes all of another's values in.
+    pub fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.sum_nano = self.sum_nano.saturating_add(other.sum_nano);
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+    }
+
+    /// The sum; 0 without values.
+    pub fn sum(&self) -> f64 {
+        self.sum_nano as f64 / Self::NANO
+    }
+
+    /// The arithmetic mean, if there are values.
+    pub fn mean(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum() / self.count as f64)
+    }
+
+    /// Whether there are no values.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Little-endian: count (8), sum in billionths (16), min (8), max (8).
+    pub fn to_bytes(&self) -> [u8; Self::ENCODED_LEN] {
+        let mut bytes = [0; Self::ENCODED_LEN];
+        bytes[..8].copy_from_slice(&self.count.to_le_bytes());
+        bytes[8..24].copy_from_slice(&self.sum_nano.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.min.to_le_bytes());
+        bytes[32..].copy_from_slice(&self.max.to_le_bytes());
+        bytes
+    }
+
+    /// Reads what [`Moments::to_bytes`] wrote; `None` where the length differs.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() != Self::ENCODED_LEN {
+            return None;
+        }
+        let (count, rest) = bytes.split_first_chunk()?;
+        let (sum_nano, rest) = rest.split_first_chunk()?;
+        let (min, rest) = rest.split_first_chunk()?;
+        let (max, _) = rest.split_first_chunk()?;
+        Some(Self {
+            count: u64::from_le_bytes(*count),
+            sum_nano: i128::from_le_bytes(*sum_nano),
+            min: f64::from_le_bytes(*min),
+            max: f64::from_le_bytes(*max),
+        })
+    }
+}
+
+impl Default for Moments {
+    fn default() -> Self {
+        Self { count: 0, sum_nano: 0, min: f64::INFINITY, max: f64::NEG_INFINITY }
+    }
+}
+
+impl FromIterator<f64> for Moments {
+    fn from_iter<I: IntoIterator<Item = f64>>(values: I) -> Self {
+        let mut moments = Self::default();
+        values.into_iter().for_each(|value| moments.add(value));
+        moments
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn decimal_values_add_exactly() {
+        let moments: Moments = [0.1, 0.2, 0.3, -0.6].into_iter().collect();
+        assert_eq!((moments.count, moments.sum()), (4, 0.0));
+        assert_eq!((moments.min, moments.max), (-0.6, 0.3));
+    }
+
+    #[test]
+    fn nothing_has_no_mean() {
+        assert_eq!(Moments::default().mean(), None);
+        assert!(Moments::of(f64::NAN).is_empty());
+        assert_eq!(Moments::of(3.0).mean(), Some(3.0));
+    }
+
+    #[test]
+    fn other_lengths_are_no_moments() {
+        assert_eq!(Moments::from_bytes(&[0; 39]), None);
+        assert_eq!(Moments::from_bytes(&[0; 41]), None);
+    }
+
+    fn values() -> impl Strategy<Value = Vec<f64>> {
+        prop::collection::vec(prop_oneof![-500.0..500.0_f64, any::<f64>()], 0..60)
+    }
+
+    proptest! {
+        #[test]
+        fn partials_merge_to_the_whole_in_any_order(
+            values in values(),
+            cuts in prop::collection::vec(0..60_usize, 0..6),
+            reversed: bool,
+        ) {
+            let whole: Moments = values.iter().copied().collect();
+            let mut cuts: Vec<_> = cuts.into_iter().map(|cut| cut.min(values.len())).collect();
+            cuts.extend([0, values.len()]);
+            cuts.sort_unstable();
+            let mut partials: Vec<Moments> = cuts
+                .windows(2)
+                .map(|pair| values[pair[0]..pair[1]].iter().copied().collect())
+                .collect();
+            if reversed {
+                partials.reverse();
+            }
+            let mut merged = Moments::default();
+            partials.iter().for_each(|partial| merged.merge(partial));
+            prop_assert_eq!(merged, whole);
+        }
+
+        #[test]
+        fn merging_is_associative_and_commutative(a in values(), b in values(), c in values()) {
+            let [a, b, c] = [a, b, c].map(|values| values.into_iter().collect::<Moments>());
+            let merge = |mut one: Moments, other: &Moments| { one.merge(other); one };
+            prop_assert_eq!(merge(merge(a, &b), &c), merge(a, &merge(b, &c)));
+            prop_assert_eq!(merge(a, &b), merge(b, &a));
+        }
+
+        #[test]
+        fn bytes_read_back(values in values()) {
+            let moments: Moments = values.into_iter().collect();
+            prop_assert_eq!(Moments::from_bytes(&moments.to_bytes()), Some(moments));
+        }
+
+        #[test]
+        fn the_mean_lies_between_the_extremes(values in prop::collection::vec(-500.0..500.0_f64, 1..60)) {
+            let moments: Moments = values.into_iter().collect();
+            let mean = moments.mean().expect("there are values");
+            prop_assert!(moments.min - 1e-9 <= mean && mean <= moments.max + 1e-9);
+        }
+    }
+}
