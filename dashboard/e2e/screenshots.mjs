@@ -76,6 +76,17 @@ function watch(page, name, problems) {
   page.on('websocket', (socket) => loopbackOnly(socket.url()));
 }
 
+/** Past the fade-in and the first fixes: the picture shall show the steady state. */
+const SETTLED_FRAMES = 45;
+
+function framesDrawn(wanted) {
+  return new Promise((resolve) => {
+    let drawn = 0;
+    const count = () => (++drawn >= wanted ? resolve() : requestAnimationFrame(count));
+    requestAnimationFrame(count);
+  });
+}
+
 async function shoot(browser, shot, problems) {
   const context = await browser.newContext({
     viewport: { width: shot.width, height: shot.height },
@@ -92,9 +103,8 @@ async function shoot(browser, shot, problems) {
       undefined,
       { timeout: Number(options.timeout) * 1_000, polling: 250 },
     );
-    // The streets, the fade-in and a few fixes, so that the picture shows the steady state.
     await page.waitForFunction(() => document.querySelectorAll('[data-tone="loading"]').length === 0);
-    await page.waitForTimeout(4_000);
+    await page.evaluate(framesDrawn, SETTLED_FRAMES);
   } catch (error) {
     problems.push(`${shot.name}: ${error.message.split('\n')[0]}`);
   }

@@ -1,5 +1,6 @@
 import { useEffect } from 'react';
 import styles from './App.module.css';
+import { UNKNOWN } from './format/number';
 import { CityMap } from './map/CityMap';
 import { BottomSheet } from './panels/BottomSheet';
 import { HoverCard } from './panels/HoverCard';
@@ -37,7 +38,7 @@ function SidePanels() {
   const setPanel = useUi((ui) => ui.setPanel);
   const selection = useUi((ui) => ui.selection);
   const select = useUi((ui) => ui.select);
-  const incidents = useLive((live) => live.incidents.length);
+  const incidents = useLive((live) => (live.incidentsKnown ? live.incidents.length : UNKNOWN));
   return (
     <>
       <div className={styles.left}>
@@ -54,6 +55,9 @@ function SidePanels() {
             <Icon name="layers" /> Layers
           </button>
         )}
+        <div className={styles.below}>
+          <MapControls narrow={false} />
+        </div>
       </div>
       <div className={styles.right}>
         {selection?.kind === 'vehicle' && (
@@ -113,9 +117,9 @@ export function App() {
           <div className={styles.notices}>
             <Notices />
           </div>
-          {!(narrow && sheetOpen) && (
+          {narrow && !sheetOpen && (
             <div className={styles.controls}>
-              <MapControls narrow={narrow} />
+              <MapControls narrow />
             </div>
           )}
           <p className={styles.attribution}>

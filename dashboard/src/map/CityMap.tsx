@@ -142,6 +142,7 @@ export function CityMap({ city }: { city: City | null }) {
       fadeDuration={calm ? 0 : 150}
       onLoad={(event) => setMap(event.target)}
       onMoveStart={() => hover(null)}
+      onDragStart={() => useUi.getState().follow(false)}
       onMoveEnd={(event: ViewStateChangeEvent) => announceView(event.target)}
       onMouseOut={(_: MapLayerMouseEvent) => hover(null)}
       style={{ position: 'absolute', inset: 0 }}

@@ -16,6 +16,8 @@ const PULSES = 3;
 /** With reduced motion nothing glides: the picture steps to each fix as it comes. */
 const CALM_FRAME_MS = 500;
 
+const FOLLOW_ZOOM = 15.5;
+
 export interface SceneOptions {
   theme: ThemeName;
   scale: number;
@@ -39,6 +41,8 @@ export class SceneLoop {
   private readonly firstSeen_ms = new Map<string, number>();
   private incidentsSeen: readonly Incident[] | null = null;
   private frame = 0;
+  /** Arrival of the fix the view last set out for, while it follows a vehicle. */
+  private followed_ms = 0;
   private lastFrame_ms = 0;
 
   constructor(
@@ -69,10 +73,29 @@ export class SceneLoop {
     if (this.lastFrame_ms > 0) this.fps += ((1_000 / elapsed_ms || 0) - this.fps) * 0.05;
     this.lastFrame_ms = now_ms;
     sweepLeaving(now_ms);
+    this.follow();
     // In calm mode every vehicle stands at the end of its glide.
     const glide_ms = this.options.calm ? Number.POSITIVE_INFINITY : now_ms;
     this.overlay.setProps({ layers: buildLayers(this.scene(glide_ms, now_ms)) });
   };
+
+  /** One even move per fix, as long as the glide, so that the vehicle stands still on screen. */
+  private follow(): void {
+    const { selection, following } = useUi.getState();
+    const track = following && selection?.kind === 'vehicle' ? tracks.get(selection.id) : undefined;
+    if (!track) this.followed_ms = 0;
+    if (!track || track.arrived_ms === this.followed_ms) return;
+    // Comes close once, at the start; after that the zoom is the operator's.
+    const zoom = this.followed_ms === 0 ? Math.max(this.map.getZoom(), FOLLOW_ZOOM) : this.map.getZoom();
+    this.followed_ms = track.arrived_ms;
+    this.map.easeTo({
+      center: [track.fix.lon, track.fix.lat],
+      zoom,
+      duration: this.options.calm ? 0 : Math.max(300, track.duration_ms),
+      easing: (t) => t,
+      essential: true,
+    });
+  }
 
   private scene(glide_ms: number, now_ms: number): Scene {
     const { theme, scale } = this.options;

@@ -1,4 +1,5 @@
 import type { ReactNode } from 'react';
+import { UNKNOWN } from '../format/number';
 import { useLive } from '../state/live';
 import { type SheetTab, useUi } from '../state/ui';
 import styles from './BottomSheet.module.css';
@@ -31,7 +32,7 @@ export function BottomSheet() {
   const selection = useUi((ui) => ui.selection);
   const open = useUi((ui) => ui.sheetOpen);
   const tab = useUi((ui) => ui.sheetTab);
-  const incidents = useLive((live) => live.incidents.length);
+  const incidents = useLive((live) => (live.incidentsKnown ? live.incidents.length : UNKNOWN));
   const shown = open ? null : selection;
   return (
     <div className={styles.sheet}>

@@ -1,4 +1,4 @@
-import { useMemo } from 'react';
+import { type CSSProperties, useMemo } from 'react';
 import { cityWeather, figures } from '../state/figures';
 import { useLive } from '../state/live';
 import { toSeverity } from '../theme/scales';
@@ -22,10 +22,11 @@ export function FigureStrip() {
         <Hint
           key={figure.key}
           className={styles.figure}
+          style={{ '--room': `${figure.room_rem}rem` } as CSSProperties}
           text={{ title: figure.meaning, body: figure.method, age: figure.age }}
         >
           <span className={styles.label}>{figure.label}</span>{' '}
-          <span className={styles.line} style={{ minWidth: `${figure.chars}ch` }}>
+          <span className={styles.line}>
             <span className={styles.value}>{figure.value}</span>{' '}
             {figure.unit && (
               <span className={styles.unit} data-loud={figure.loud}>

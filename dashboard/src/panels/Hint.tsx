@@ -1,4 +1,4 @@
-import { type ReactNode, useCallback, useEffect, useId, useRef, useState } from 'react';
+import { type CSSProperties, type ReactNode, useCallback, useEffect, useId, useRef, useState } from 'react';
 import { createPortal } from 'react-dom';
 import styles from './Hint.module.css';
 
@@ -12,10 +12,12 @@ export interface HintText {
 export function Hint({
   text,
   className,
+  style,
   children,
 }: {
   text: HintText;
   className?: string | undefined;
+  style?: CSSProperties;
   children: ReactNode;
 }) {
   const id = useId();
@@ -45,6 +47,7 @@ export function Hint({
         ref={anchor}
         type="button"
         className={className}
+        style={style}
         aria-describedby={id}
         onPointerEnter={show}
         onPointerLeave={hide}

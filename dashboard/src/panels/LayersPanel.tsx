@@ -1,7 +1,7 @@
 import type { ReactNode } from 'react';
 import type { CongestionLevel } from '../api/types';
 import { formatNumber, humanize } from '../format/number';
-import { CAMERA } from '../map/shapes';
+import { ARROW, CAMERA, DOT } from '../map/shapes';
 import { useLive } from '../state/live';
 import { type LayerName, useUi } from '../state/ui';
 import { css } from '../theme/oklch';
@@ -44,6 +44,14 @@ function Row({ layer, name, count, children }: RowProps) {
   );
 }
 
+function Shape({ path }: { path: string }) {
+  return (
+    <svg viewBox="0 0 32 32" className={styles.shape} aria-hidden="true">
+      <path d={path} />
+    </svg>
+  );
+}
+
 function SpeedScale() {
   const theme = useThemeName();
   return (
@@ -55,6 +63,9 @@ function SpeedScale() {
         <span>60</span>
         <span>{SPEED_SCALE_MAX_KMH}+ km/h</span>
       </div>
+      <p className={styles.shapes}>
+        <Shape path={ARROW} /> drives <Shape path={DOT} /> stands
+      </p>
     </div>
   );
 }
@@ -99,8 +110,8 @@ export function LayersPanel() {
   const summary = useLive((live) => live.summary);
   const inView = useLive((live) => (live.vehiclesKnown ? live.vehiclesInView : null));
   const incidents = useLive((live) => (live.incidentsKnown ? live.incidents.length : null));
-  const stations = useLive((live) => live.stations.length);
-  const cameras = useLive((live) => live.cameras.length);
+  const stations = useLive((live) => (live.everLive ? live.stations.length : null));
+  const cameras = useLive((live) => (live.everLive ? live.cameras.length : null));
   return (
     <ul className={styles.rows}>
       <Row layer="vehicles" name="Vehicles in view" count={inView}>
@@ -119,10 +130,7 @@ export function LayersPanel() {
       </Row>
       <Row layer="cameras" name="Traffic cameras" count={cameras}>
         <p className={styles.note}>
-          <svg viewBox="0 0 32 32" className={styles.camera} aria-hidden="true">
-            <path d={CAMERA} />
-          </svg>
-          points where it looks
+          <Shape path={CAMERA} /> opens to where it looks
         </p>
       </Row>
       <Row layer="labels" name="Street names" />

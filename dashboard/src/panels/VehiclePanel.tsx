@@ -6,6 +6,7 @@ import { formatHeading, formatNumber, humanize, UNKNOWN } from '../format/number
 import { flyTo } from '../map/camera';
 import { setTrail, tracks, trail, vehicles } from '../state/fleet';
 import { streetName, streetsById } from '../state/roads';
+import { useUi } from '../state/ui';
 import { css } from '../theme/oklch';
 import { SPEED_SCALE_MAX_KMH, speedColor } from '../theme/scales';
 import { useThemeName } from '../theme/use-theme';
@@ -59,6 +60,7 @@ export function VehiclePanel({ id }: { id: string }) {
   const loaded = useVehicle(id);
   const now_ms = useNow();
   const theme = useThemeName();
+  const following = useUi((ui) => ui.following);
   const vehicle = vehicles.get(id) ?? (loaded.phase === 'ready' ? loaded.vehicle : null);
   if (!vehicle) {
     return <p className={styles.note}>{loaded.phase === 'gone' ? loaded.why : 'Loading the vehicle…'}</p>;
@@ -92,13 +94,19 @@ export function VehiclePanel({ id }: { id: string }) {
         {track && <Fact name="Received" value={formatAge(received_ms, now_ms)} />}
       </dl>
       <SpeedTrail points={trail.id === id ? trail.points : []} />
-      <button
-        type="button"
-        className={styles.show}
-        onClick={() => flyTo(vehicle.longitude, vehicle.latitude, 16)}
-      >
-        Show on the map
-      </button>
+      <div className={styles.actions}>
+        <button type="button" onClick={() => flyTo(vehicle.longitude, vehicle.latitude, 16)}>
+          Show
+        </button>
+        <button
+          type="button"
+          aria-pressed={following}
+          onClick={() => useUi.getState().follow(!following)}
+          disabled={!track}
+        >
+          {following ? 'Following' : 'Follow'}
+        </button>
+      </div>
     </div>
   );
 }

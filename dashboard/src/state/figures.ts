@@ -8,8 +8,8 @@ export interface Figure {
   label: string;
   value: string;
   unit: string;
-  /** Room for the widest value and unit, in digits of the figure: nothing jumps. */
-  chars: number;
+  /** Room for the widest value and unit, in rem: what changes never moves its neighbours. */
+  room_rem: number;
   /** What it is. */
   meaning: string;
   /** How it is computed. */
@@ -85,7 +85,7 @@ export function figures({ summary, incidents, critical, weather, now_ms }: Figur
       label: 'Vehicles',
       value: formatNumber(summary?.total_vehicles),
       unit: '',
-      chars: 5,
+      room_rem: 5.75,
       meaning: 'Vehicles with a known position',
       method: 'Counted from the last position of each vehicle, which is kept for 10 minutes.',
       age,
@@ -95,7 +95,7 @@ export function figures({ summary, incidents, critical, weather, now_ms }: Figur
       label: 'Moving',
       value: formatNumber(summary?.moving_vehicles),
       unit: '',
-      chars: 5,
+      room_rem: 5.75,
       meaning: 'Vehicles that drive at the moment',
       method: 'Those of the vehicles whose last fix has a speed above walking pace.',
       age,
@@ -105,7 +105,7 @@ export function figures({ summary, incidents, critical, weather, now_ms }: Figur
       label: 'Mean speed',
       value: formatNumber(summary?.average_city_speed, 1),
       unit: 'km/h',
-      chars: 5,
+      room_rem: 7.5,
       meaning: 'Mean speed over all vehicles, in km/h',
       method: 'Arithmetic mean of the last speed of each vehicle.',
       age,
@@ -115,7 +115,7 @@ export function figures({ summary, incidents, critical, weather, now_ms }: Figur
       label: 'Incidents',
       value: formatNumber(active),
       unit: critical > 0 ? `${critical} critical` : 'active',
-      chars: 6,
+      room_rem: 8.75,
       meaning: 'Incidents which are not yet resolved',
       method: 'Counted from the last report on each incident: active, dispatched or on scene.',
       age,
@@ -126,7 +126,7 @@ export function figures({ summary, incidents, critical, weather, now_ms }: Figur
       label: 'Congested',
       value: formatNumber(summary?.congested_roads),
       unit: 'roads',
-      chars: 5,
+      room_rem: 7,
       meaning: 'Street segments with heavy or severe congestion',
       method: 'Mean speed of the last minute on each segment against its free-flow speed.',
       age,
@@ -136,7 +136,7 @@ export function figures({ summary, incidents, critical, weather, now_ms }: Figur
       label: humanize(weather.condition) === UNKNOWN ? 'Weather' : humanize(weather.condition),
       value: formatNumber(weather.temperature_c, 1),
       unit: '°C',
-      chars: 6,
+      room_rem: 7,
       meaning: 'Air temperature in °C, and the commonest condition',
       method: `Temperature: ${over}. Condition: the one that most of them report.`,
       age: weatherAge,
@@ -146,7 +146,7 @@ export function figures({ summary, incidents, critical, weather, now_ms }: Figur
       label: 'Air quality',
       value: formatNumber(weather.aqi),
       unit: `AQI ${aqiCategory(weather.aqi)}`.trim(),
-      chars: 7,
+      room_rem: 9.5,
       meaning: 'US EPA air quality index, 0 (best) to 500',
       method: `Arithmetic ${over}. Up to 50 is good, above 150 unhealthy for all.`,
       age: weatherAge,
@@ -156,7 +156,7 @@ export function figures({ summary, incidents, critical, weather, now_ms }: Figur
       label: 'Events',
       value: formatCompact(summary?.events_per_second),
       unit: '/s',
-      chars: 5,
+      room_rem: 6.25,
       meaning: 'Events taken in per second, all streams together',
       method: 'Counted by the speed layer over the last seconds.',
       age,

@@ -19,12 +19,15 @@ interface Remembered {
 
 export interface UiState extends Remembered {
   selection: Selection;
+  /** The view goes with the selected vehicle, until someone moves the map. */
+  following: boolean;
   sheetTab: SheetTab;
   sheetOpen: boolean;
   setTheme(theme: ThemePreference): void;
   toggleLayer(layer: LayerName): void;
   setPanel(panel: 'layersOpen' | 'incidentsOpen', open: boolean): void;
   select(selection: Selection): void;
+  follow(following: boolean): void;
   openSheet(tab: SheetTab): void;
   closeSheet(): void;
 }
@@ -66,12 +69,14 @@ function remember({ theme, layers, layersOpen, incidentsOpen }: UiState): void {
 export const useUi = create<UiState>()((set) => ({
   ...recall(),
   selection: null,
+  following: false,
   sheetTab: 'incidents',
   sheetOpen: false,
   setTheme: (theme) => set({ theme }),
   toggleLayer: (layer) => set((ui) => ({ layers: { ...ui.layers, [layer]: !ui.layers[layer] } })),
   setPanel: (panel, open) => set({ [panel]: open }),
-  select: (selection) => set({ selection }),
+  select: (selection) => set({ selection, following: false }),
+  follow: (following) => set({ following }),
   openSheet: (sheetTab) => set({ sheetTab, sheetOpen: true }),
   closeSheet: () => set({ sheetOpen: false }),
 }));

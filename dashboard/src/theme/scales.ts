@@ -43,7 +43,7 @@ export const CONGESTION_LEVELS: readonly CongestionLevel[] = ['light', 'moderate
 
 const CONGESTION: Record<ThemeName, Record<CongestionLevel, Oklch>> = {
   dark: {
-    light: { l: 0.44, c: 0.05, h: 240 },
+    light: { l: 0.47, c: 0.06, h: 215 },
     moderate: { l: 0.58, c: 0.1, h: 85 },
     heavy: { l: 0.71, c: 0.15, h: 58 },
     severe: { l: 0.84, c: 0.11, h: 28 },

@@ -37,6 +37,13 @@ export function useDisplayScale(): number {
   );
 }
 
+/** Before the first paint, so that nobody who works by day is shown the night first. */
+export function showThemeAtOnce(): void {
+  const { theme } = useUi.getState();
+  const systemLight = matchMedia('(prefers-color-scheme: light)').matches;
+  document.documentElement.dataset.theme = theme === 'system' ? (systemLight ? 'light' : 'dark') : theme;
+}
+
 /** Puts the theme on the document, where the style sheets read it. */
 export function useThemeOnDocument(): void {
   const theme = useThemeName();
