@@ -18,7 +18,9 @@ pub enum Error {
     #[error("topic {0} does not exist; `citypulse topics` creates the missing ones")]
     UnknownTopic(String),
     /// Another process holds the embedded log's folder.
-    #[error("data folder {0} is in use by another citypulse process; stop it or choose another --data-dir")]
+    #[error(
+        "data folder {0} is in use by another citypulse process; stop it or choose another --data-dir"
+    )]
     Locked(String),
     /// The record or request is not one that the log can take.
     #[error("{0}")]

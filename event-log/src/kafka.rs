@@ -74,7 +74,10 @@ impl EventLog for KafkaLog {
     async fn subscribe(&self, _group: &str, _topics: &[Topic]) -> Result<Box<dyn Consumer>> {
         unimplemented!()
     }
-    async fn read_from(&self, _positions: &[(TopicPartition, Offset)]) -> Result<Box<dyn Consumer>> {
+    async fn read_from(
+        &self,
+        _positions: &[(TopicPartition, Offset)],
+    ) -> Result<Box<dyn Consumer>> {
         unimplemented!()
     }
     async fn ping(&self) -> Result<()> {

@@ -7,10 +7,12 @@
 //! Two implementations of the [`EventLog`] port pass one contract suite
 //! (`contract.rs`): [`kafka`] on Apache Kafka and [`local`], embedded.
 
+#[cfg(any(test, feature = "contract"))]
 pub mod contract;
 mod error;
 pub mod kafka;
 pub mod local;
+mod partitioner;
 
 use std::time::Duration;
 
