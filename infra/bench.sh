@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Runs all benchmarks, or the ones named.
+#   bench.sh [decode|event-log|hot-store|...]
+. "$(dirname "$0")/lib.sh"
+cd "$ROOT"
+if [ $# -eq 0 ]; then
+  exec cargo bench -p bench
+fi
+for name in "$@"; do
+  # The names of the benches follow Cargo: underscores.
+  cargo bench -p bench --bench "$name"
+done

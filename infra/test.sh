@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# Every test: dashboard, crates, and the whole platform embedded and on real Kafka,
+# Redis and S3. The last lines are the test runners' own and a sum over them.
+. "$(dirname "$0")/lib.sh"
+LOG=$CACHE/test.log
+: >"$LOG"
+export CITYPULSE_TEST_SKIPPED=$CACHE/test-skipped.txt
+: >"$CITYPULSE_TEST_SKIPPED"
+failed=()
+
+# step NAME COMMAND...: the next steps run even when this one failed, so that one run
+# shows all that is broken.
+step() {
+  local name=$1 start=$SECONDS
+  shift
+  say "== $name"
+  if ! "$@" 2>&1 | tee -a "$LOG"; then
+    failed+=("$name")
+  fi
+  say "== $name: $((SECONDS - start)) s"
+}
+
+set_up_tools() {
+  need_toolchain cargo "Rust 1.95 (https://rustup.rs)"
+  need_toolchain cmake "cmake"
+  need_packages chromium=chromium
+  "$ROOT/infra/stack.sh" install kafka redis minio
+  CITYPULSE_TEST_PYTHON=$("$ROOT/infra/python.sh")
+  export CITYPULSE_TEST_PYTHON
+}
+
+# A stack of its own beside whatever else runs on this machine, gone afterwards.
+start_stack() {
+  STACK_DIR=$(mktemp -d "${TMPDIR:-/tmp}/citypulse-test-stack.XXXXXX")
+  read -r KAFKA_PORT KAFKA_CONTROLLER_PORT REDIS_PORT S3_PORT < <(free_ports 4)
+  export STACK_DIR KAFKA_PORT KAFKA_CONTROLLER_PORT REDIS_PORT S3_PORT
+  trap stop_stack EXIT
+  "$ROOT/infra/stack.sh" start >&2
+  . "$STACK_DIR/s3-credentials"
+  export CITYPULSE_TEST_KAFKA=127.0.0.1:$KAFKA_PORT
+  export CITYPULSE_TEST_REDIS=redis://127.0.0.1:$REDIS_PORT
+  export CITYPULSE_TEST_S3_ENDPOINT=http://127.0.0.1:$S3_PORT
+  export CITYPULSE_TEST_S3_KEY=$S3_ACCESS_KEY
+  export CITYPULSE_TEST_S3_SECRET=$S3_SECRET_KEY
+  export CITYPULSE_TEST_S3_BUCKET=citypulse
+}
+
+stop_stack() {
+  "$ROOT/infra/stack.sh" stop
+  rm -rf "$STACK_DIR"
+}
+
+dashboard_tests() { cd "$ROOT/dashboard" && npm test --silent; }
+
+# One after the other: each of these tests is a whole platform on a few cores.
+end_to_end_tests() {
+  cargo test --workspace --test platform --no-fail-fast -- --test-threads=1
+}
+
+# The crates' own tests; the platform test is listed by name so that it is left out.
+crate_tests() {
+  cargo test --workspace --exclude end-to-end --no-fail-fast
+}
+
+sum_up() {
+  say ""
+  grep -E '^(test result:|test .* FAILED$| +Tests +|failures:)' "$LOG" || true
+  if [ -s "$CITYPULSE_TEST_SKIPPED" ]; then
+    sort -u "$CITYPULSE_TEST_SKIPPED" | sed 's/^/skipped: /'
+  fi
+  awk '/^test result:/ { for (i = 1; i < NF; i++) { if ($(i+1) ~ /^passed/) p += $i; if ($(i+1) ~ /^failed/) f += $i } }
+    END { printf "Rust tests: %d passed; %d failed\n", p, f }' "$LOG"
+}
+
+set_up_tools
+"$ROOT/infra/dashboard.sh"
+step "dashboard tests" dashboard_tests
+cd "$ROOT"
+cargo build --quiet --workspace --bins
+start_stack
+step "crates" crate_tests
+step "end to end" end_to_end_tests
+sum_up
+if [ ${#failed[@]} -gt 0 ]; then
+  echo "FAILED: ${failed[*]} (whole output: $LOG)"
+  exit 1
+fi
+echo "all tests passed in $((SECONDS / 60)) min $((SECONDS % 60)) s"

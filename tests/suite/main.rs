@@ -1,0 +1,16 @@
+//! The platform as its users meet it. Each file is one thing that must hold.
+
+mod bad_input;
+mod command_line;
+mod compose_file;
+mod crash;
+mod dashboard;
+mod endpoints;
+mod existing_producers;
+mod living_city;
+mod outage;
+mod replay_recording;
+mod seam;
+mod shutdown;
+mod start_refused;
+mod websocket;

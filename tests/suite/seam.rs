@@ -1,0 +1,208 @@
+//! The seam between lake and log: while events stream in and the batch layer commits,
+//! dies and comes back, a count never falls and no event is seen twice.
+//!
+//! Short in `make test`. `make soak` sets `CITYPULSE_SOAK_SECONDS`, `_RATE` and `_KILLS`.
+
+use std::time::{Duration, Instant};
+
+use end_to_end::{Api, Deployment, Platform, on_real_servers, until};
+
+on_real_servers!(killed_batch_layer_never_shows_in_a_count);
+
+/// How long, how fast, how many kills.
+struct Plan {
+    lasts: Duration,
+    events_per_second: u32,
+    kills: u32,
+}
+
+impl Plan {
+    fn from_environment() -> Plan {
+        let number = |name: &str, default: u32| {
+            let text = std::env::var(format!("CITYPULSE_SOAK_{name}"));
+            text.map_or(default, |text| text.parse().expect("a whole number"))
+        };
+        Plan {
+            lasts: Duration::from_secs(number("SECONDS", 20).into()),
+            events_per_second: number("RATE", 3000),
+            kills: number("KILLS", 3),
+        }
+    }
+
+    /// When kill `number` (from 1) is due: evenly over the time, none at either end.
+    fn kill_is_due(&self, number: u32, elapsed: Duration) -> bool {
+        number <= self.kills && elapsed >= self.lasts * number / (self.kills + 1)
+    }
+}
+
+/// Looks at the counts again and again.
+#[derive(Default)]
+struct Watch {
+    rows: u64,
+    looks: u64,
+    slowest: Duration,
+}
+
+impl Watch {
+    /// Rows must not fall, every offset must be there once, and no event id twice (a
+    /// device, and so an id, stays in one partition).
+    async fn look(&mut self, api: &Api) {
+        let started = Instant::now();
+        let row = api
+            .sql_row(
+                "SELECT sum(n) AS n, sum(ids) AS ids, sum(places) AS places, sum(next) AS next FROM ( \
+                   SELECT count(*) AS n, count(DISTINCT id) AS ids, \
+                     count(DISTINCT log_offset) AS places, max(log_offset) + 1 AS next \
+                   FROM vehicle_data GROUP BY log_partition)",
+            )
+            .await;
+        let figure = |name: &str| row[name].as_u64().unwrap_or_default();
+        let rows = figure("n");
+        assert!(
+            rows >= self.rows,
+            "the count fell from {} to {rows}",
+            self.rows
+        );
+        assert_eq!(figure("ids"), rows, "an event is seen twice: {row}");
+        assert_eq!(figure("places"), rows, "an offset is seen twice: {row}");
+        assert_eq!(figure("next"), rows, "an offset is missing: {row}");
+        self.rows = rows;
+        self.looks += 1;
+        self.slowest = self.slowest.max(started.elapsed());
+    }
+}
+
+/// The sum of the batch layer's positions in the log.
+async fn batch_position(api: &Api) -> u64 {
+    let lag = api.get_json("/api/lag").await;
+    let entries = lag.as_array().expect("a list of positions");
+    entries
+        .iter()
+        .filter(|entry| entry["layer"] == "batch")
+        .filter_map(|entry| entry["position"].as_u64())
+        .sum()
+}
+
+/// The layer has committed something beyond `before`.
+async fn batch_moves_on(api: &Api, before: u64) {
+    until(
+        Duration::from_secs(60),
+        "a commit of the batch layer",
+        || async {
+            let now = batch_position(api).await;
+            if now > before {
+                Ok(())
+            } else {
+                Err(format!("position {now}, before {before}"))
+            }
+        },
+    )
+    .await;
+}
+
+async fn killed_batch_layer_never_shows_in_a_count(deployment: Deployment) {
+    let plan = Plan::from_environment();
+    // Many small commits: the seam moves often.
+    let deployment = deployment.with("CITYPULSE_BATCH__FLUSH_AGE_S", 1);
+    let rate = plan.events_per_second.to_string();
+    let serve = deployment.serve(&[]).await;
+    let generate = deployment.start("generate", &["--rate", &rate, "--dirt", "0"]);
+    let mut batch = deployment.start("batch", &[]);
+    until(Duration::from_secs(30), "the first events", || async {
+        match serve.api.count("vehicle_data").await {
+            0 => Err("no row"),
+            _ => Ok(()),
+        }
+    })
+    .await;
+
+    let started = Instant::now();
+    let mut watch = Watch::default();
+    let mut kills = 0;
+    while started.elapsed() < plan.lasts {
+        watch.look(&serve.api).await;
+        if plan.kill_is_due(kills + 1, started.elapsed()) {
+            let before = batch_position(&serve.api).await;
+            batch.kill();
+            watch.look(&serve.api).await;
+            batch = deployment.start("batch", &[]);
+            batch_moves_on(&serve.api, before).await;
+            kills += 1;
+        }
+    }
+    assert_eq!(kills, plan.kills);
+    println!(
+        "{} rows, {} looks, slowest {:?}, {kills} kills in {:?}",
+        watch.rows,
+        watch.looks,
+        watch.slowest,
+        started.elapsed()
+    );
+    let at_least = plan.lasts.as_secs() * u64::from(plan.events_per_second) / 4;
+    assert!(
+        watch.rows > at_least,
+        "{} rows, too few for the rate",
+        watch.rows
+    );
+    drop(generate);
+    everything_reaches_the_lake(&serve, &mut watch).await;
+}
+
+/// Once nothing more comes, the batch layer's positions are the log's ends, and the
+/// lake alone gives the same answer.
+async fn everything_reaches_the_lake(serve: &Platform, watch: &mut Watch) {
+    until(
+        Duration::from_secs(60),
+        "the batch layer at the log's end",
+        || async {
+            let lag = serve.api.get_json("/api/lag").await;
+            let behind: u64 = lag
+                .as_array()
+                .expect("a list of positions")
+                .iter()
+                .filter(|entry| entry["layer"] == "batch")
+                .map(|entry| entry["lag_events"].as_u64().unwrap_or(u64::MAX / 1024))
+                .sum();
+            if behind == 0 {
+                Ok(())
+            } else {
+                Err(format!("{behind} events behind"))
+            }
+        },
+    )
+    .await;
+    watch.look(&serve.api).await;
+}
+
+mod embedded {
+    use super::*;
+
+    /// One process holds everything here, so all of it is killed.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn killed_platform_comes_back_with_every_event_once() {
+        let plan = Plan::from_environment();
+        let deployment = Deployment::embedded().with("CITYPULSE_BATCH__FLUSH_AGE_S", 1);
+        let rate = plan.events_per_second.to_string();
+        let arguments = ["--rate", rate.as_str(), "--dirt", "0"];
+        let mut platform = deployment.up(&arguments).await;
+        let started = Instant::now();
+        let mut watch = Watch::default();
+        let mut kills = 0;
+        while started.elapsed() < plan.lasts {
+            watch.look(&platform.api).await;
+            if plan.kill_is_due(kills + 1, started.elapsed()) {
+                platform.kill();
+                platform = deployment.up(&arguments).await;
+                kills += 1;
+            }
+        }
+        assert_eq!(kills, plan.kills);
+        println!(
+            "{} rows, {} looks, slowest {:?}, {kills} kills",
+            watch.rows, watch.looks, watch.slowest
+        );
+        platform.kill();
+        let platform = deployment.up(&["--no-generators"]).await;
+        everything_reaches_the_lake(&platform, &mut watch).await;
+    }
+}
