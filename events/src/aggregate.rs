@@ -42,7 +42,9 @@ impl Moments {
         let value = value + 0.0;
         let summand = value.clamp(-Self::SUMMAND_MAX, Self::SUMMAND_MAX);
         self.count += 1;
-        self.sum_nano = self.sum_nano.saturating_add((summand * Self::NANO).round() as i128);
+        self.sum_nano = self
+            .sum_nano
+            .saturating_add((summand * Self::NANO).round() as i128);
         self.min = self.min.min(value);
         self.max = self.max.max(value);
     }
@@ -100,7 +102,12 @@ impl Moments {
 
 impl Default for Moments {
     fn default() -> Self {
-        Self { count: 0, sum_nano: 0, min: f64::INFINITY, max: f64::NEG_INFINITY }
+        Self {
+            count: 0,
+            sum_nano: 0,
+            min: f64::INFINITY,
+            max: f64::NEG_INFINITY,
+        }
     }
 }
 

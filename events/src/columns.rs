@@ -50,37 +50,58 @@ enum Kind {
 impl Column {
     /// An `f64`.
     pub(crate) const fn number(name: &'static str) -> Self {
-        Self { name, kind: Kind::Number }
+        Self {
+            name,
+            kind: Kind::Number,
+        }
     }
 
     /// An `i32`.
     pub(crate) const fn int32(name: &'static str) -> Self {
-        Self { name, kind: Kind::Int32 }
+        Self {
+            name,
+            kind: Kind::Int32,
+        }
     }
 
     /// An `i64`.
     pub(crate) const fn int64(name: &'static str) -> Self {
-        Self { name, kind: Kind::Int64 }
+        Self {
+            name,
+            kind: Kind::Int64,
+        }
     }
 
     /// A truth value.
     pub(crate) const fn boolean(name: &'static str) -> Self {
-        Self { name, kind: Kind::Boolean }
+        Self {
+            name,
+            kind: Kind::Boolean,
+        }
     }
 
     /// A text.
     pub(crate) const fn text(name: &'static str) -> Self {
-        Self { name, kind: Kind::Text }
+        Self {
+            name,
+            kind: Kind::Text,
+        }
     }
 
     /// A list of texts.
     pub(crate) const fn texts(name: &'static str) -> Self {
-        Self { name, kind: Kind::Texts }
+        Self {
+            name,
+            kind: Kind::Texts,
+        }
     }
 
     /// Microseconds since the epoch.
     pub(crate) const fn timestamp(name: &'static str) -> Self {
-        Self { name, kind: Kind::Timestamp }
+        Self {
+            name,
+            kind: Kind::Timestamp,
+        }
     }
 
     fn field(self) -> Field {
@@ -103,7 +124,9 @@ impl Column {
             Kind::Int64 => Values::Int64(Int64Builder::new()),
             Kind::Boolean => Values::Boolean(BooleanBuilder::new()),
             Kind::Text => Values::Text(StringBuilder::new()),
-            Kind::Texts => Values::Texts(ListBuilder::new(StringBuilder::new()).with_field(list_item())),
+            Kind::Texts => {
+                Values::Texts(ListBuilder::new(StringBuilder::new()).with_field(list_item()))
+            }
             Kind::Timestamp => Values::Timestamp(timestamp_builder()),
         }
     }
@@ -144,8 +167,11 @@ fn new_schema(stream: Stream) -> Schema {
         Column::number("latitude"),
         Column::number("longitude"),
     ];
-    let mut fields: Vec<Field> =
-        before.iter().chain(stream.own_columns()).map(|column| column.field()).collect();
+    let mut fields: Vec<Field> = before
+        .iter()
+        .chain(stream.own_columns())
+        .map(|column| column.field())
+        .collect();
     fields.extend([
         Column::text("extra").field(),
         Field::new("date", DataType::Date32, true),
@@ -291,7 +317,11 @@ impl ColumnBuilder {
             timestamp: timestamp_builder(),
             latitude: Float64Builder::new(),
             longitude: Float64Builder::new(),
-            own: stream.own_columns().iter().map(|column| column.builder()).collect(),
+            own: stream
+                .own_columns()
+                .iter()
+                .map(|column| column.builder())
+                .collect(),
             extra: StringBuilder::new(),
             date: Date32Builder::new(),
             log_partition: Int32Builder::new(),
@@ -311,14 +341,23 @@ impl ColumnBuilder {
     /// # Panics
     /// When `event` is of another stream.
     pub fn push(&mut self, event: &Event, origin: &Origin) {
-        assert_eq!(event.stream(), self.stream, "an event belongs to its own stream's table");
+        assert_eq!(
+            event.stream(),
+            self.stream,
+            "an event belongs to its own stream's table"
+        );
         let location = event.location();
         self.id.append_value(&event.id);
         self.device_id.append_value(&event.device_id);
         self.timestamp.append_value(event.timestamp_us);
-        self.latitude.append_option(location.map(|Location { latitude, .. }| latitude));
-        self.longitude.append_option(location.map(|Location { longitude, .. }| longitude));
-        let mut row = Row { columns: self.own.iter_mut(), text_bytes: 0 };
+        self.latitude
+            .append_option(location.map(|Location { latitude, .. }| latitude));
+        self.longitude
+            .append_option(location.map(|Location { longitude, .. }| longitude));
+        let mut row = Row {
+            columns: self.own.iter_mut(),
+            text_bytes: 0,
+        };
         event.body.append(&mut row);
         let own_text_bytes = row.text_bytes;
         self.extra.append_option(event.extra.as_deref());

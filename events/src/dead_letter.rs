@@ -100,7 +100,11 @@ fn required(
     name: &'static str,
     expected: &'static str,
 ) -> Result<String, HeaderError> {
-    text(headers, name).ok_or_else(|| HeaderError { name, value: "nothing".into(), expected })
+    text(headers, name).ok_or_else(|| HeaderError {
+        name,
+        value: "nothing".into(),
+        expected,
+    })
 }
 
 fn number<N: std::str::FromStr>(
@@ -109,7 +113,11 @@ fn number<N: std::str::FromStr>(
     expected: &'static str,
 ) -> Result<N, HeaderError> {
     let value = required(headers, name, expected)?;
-    value.parse().map_err(|_| HeaderError { name, value, expected })
+    value.parse().map_err(|_| HeaderError {
+        name,
+        value,
+        expected,
+    })
 }
 
 /// The columns of the table of dead letters: topic, partition, offset (of the
@@ -254,7 +262,10 @@ mod tests {
     fn headers_carry_everything() {
         let letter = letter();
         let headers = letter.to_headers();
-        assert_eq!(headers[2], ("__connect.errors.offset".to_owned(), Bytes::from("77")));
+        assert_eq!(
+            headers[2],
+            ("__connect.errors.offset".to_owned(), Bytes::from("77"))
+        );
         let read = DeadLetter::from_record(&headers, letter.value.clone(), letter.appended_at_us);
         assert_eq!(read, Ok(letter));
     }
@@ -278,11 +289,21 @@ mod tests {
     #[test]
     fn rows_keep_the_letter() {
         let mut builder = DeadLetterBuilder::new();
-        builder.push(&letter(), &Origin { partition: 3, offset: 5, appended_at_us: 9 });
+        builder.push(
+            &letter(),
+            &Origin {
+                partition: 3,
+                offset: 5,
+                appended_at_us: 9,
+            },
+        );
         assert!(builder.bytes() > 60);
         let batch = builder.finish();
         assert_eq!((batch.num_rows(), batch.schema()), (1, schema()));
-        assert_eq!(batch.column(5).as_string::<i32>().value(0), "{\"speed\":-3,\u{fffd}}");
+        assert_eq!(
+            batch.column(5).as_string::<i32>().value(0),
+            "{\"speed\":-3,\u{fffd}}"
+        );
         assert!(builder.is_empty());
         assert_eq!((builder.bytes(), builder.finish().num_rows()), (0, 0));
     }

@@ -23,13 +23,19 @@ pub struct HealthBoard {
 impl HealthBoard {
     /// Sets `component`'s state and returns whether that changed it.
     pub fn report(&self, component: &'static str, health: Health) -> bool {
-        let mut components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut components = self
+            .components
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         components.insert(component, health.clone()) != Some(health)
     }
 
     /// Every component's state.
     pub fn all(&self) -> BTreeMap<&'static str, Health> {
-        self.components.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.components
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// True when no component is starting or degraded.

@@ -55,6 +55,20 @@ pub enum Severity {
     Critical,
 }
 
+impl Incident {
+    /// What the platform makes of the status as sent.
+    pub fn status(&self) -> IncidentStatus {
+        IncidentStatus::parse(&self.status)
+    }
+
+    /// What the platform makes of the severity as sent; one that is not listed
+    /// counts like one that was left out.
+    pub fn severity(&self) -> Severity {
+        Severity::parse(&self.severity)
+            .unwrap_or_else(|| Severity::of_incident_type(&self.incident_type))
+    }
+}
+
 impl IncidentStatus {
     /// Reads a status whatever its case, `On Scene` and `on_scene` included.
     pub fn parse(text: &str) -> Self {
@@ -78,7 +92,8 @@ impl Severity {
     /// Reads a severity whatever its case; `None` where it is not listed.
     pub fn parse(text: &str) -> Option<Self> {
         let all = [Self::Low, Self::Medium, Self::High, Self::Critical];
-        all.into_iter().find(|severity| severity.name().eq_ignore_ascii_case(text))
+        all.into_iter()
+            .find(|severity| severity.name().eq_ignore_ascii_case(text))
     }
 
     /// As it is written on the wire.
@@ -139,7 +154,9 @@ impl Fields for Incident {
         while let Some(name) = reader.next_field()? {
             match name.as_ref() {
                 "incidentId" | "incident_id" => reader.name(&mut incident_id, INCIDENT_ID)?,
-                "incident_type" | "incidentType" => reader.name(&mut incident_type, INCIDENT_TYPE)?,
+                "incident_type" | "incidentType" => {
+                    reader.name(&mut incident_type, INCIDENT_TYPE)?
+                }
                 "status" => reader.name(&mut status, STATUS)?,
                 "severity" => reader.text(&mut severity)?,
                 "description" => reader.text(&mut description)?,
@@ -183,5 +200,56 @@ impl Fields for Incident {
 
     fn location(&self) -> Option<Location> {
         Some(self.location)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_are_read_whatever_their_spelling() {
+        for (text, expected) in [
+            ("Active", IncidentStatus::Active),
+            ("DISPATCHED", IncidentStatus::Dispatched),
+            ("OnScene", IncidentStatus::OnScene),
+            ("on scene", IncidentStatus::OnScene),
+            ("on_scene", IncidentStatus::OnScene),
+            ("resolved", IncidentStatus::Resolved),
+            ("Escalated", IncidentStatus::Other),
+            ("", IncidentStatus::Other),
+        ] {
+            assert_eq!(IncidentStatus::parse(text), expected, "{text}");
+        }
+        assert!(IncidentStatus::Resolved.is_over() && !IncidentStatus::Other.is_over());
+    }
+
+    #[test]
+    fn severity_follows_from_the_type_where_it_is_not_listed() {
+        for (incident_type, expected) in [
+            ("Fire", Severity::Critical),
+            ("Structure Fire", Severity::Critical),
+            ("MEDICAL", Severity::High),
+            ("Traffic Collision", Severity::High),
+            ("Police", Severity::Medium),
+            ("Theft", Severity::Medium),
+            ("Breakdown", Severity::Low),
+            ("Traffic", Severity::Low),
+            ("Elk on the road", Severity::Medium),
+        ] {
+            assert_eq!(
+                Severity::of_incident_type(incident_type),
+                expected,
+                "{incident_type}"
+            );
+            let incident = Incident {
+                incident_type: incident_type.into(),
+                ..Incident::default()
+            };
+            assert_eq!(incident.severity(), expected);
+        }
+        assert_eq!(Severity::parse("critical"), Some(Severity::Critical));
+        assert_eq!(Severity::parse("5"), None);
+        assert!(Severity::Critical > Severity::Low);
     }
 }

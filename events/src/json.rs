@@ -54,7 +54,8 @@ impl ObjectWriter {
     /// A truth value member.
     pub fn boolean(&mut self, name: &str, value: bool) -> &mut Self {
         self.name(name);
-        self.out.extend_from_slice(if value { b"true" } else { b"false" });
+        self.out
+            .extend_from_slice(if value { b"true" } else { b"false" });
         self
     }
 
@@ -79,7 +80,11 @@ impl ObjectWriter {
     }
 
     /// A list of texts.
-    pub fn texts<'t>(&mut self, name: &str, values: impl IntoIterator<Item = &'t str>) -> &mut Self {
+    pub fn texts<'t>(
+        &mut self,
+        name: &str,
+        values: impl IntoIterator<Item = &'t str>,
+    ) -> &mut Self {
         self.name(name);
         self.out.push(b'[');
         for (index, value) in values.into_iter().enumerate() {
@@ -133,7 +138,10 @@ impl ObjectWriter {
 
     /// Every member of another JSON object, given as its text.
     pub fn members_of(&mut self, object: &str) -> &mut Self {
-        let members = object.trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        let members = object
+            .trim()
+            .strip_prefix('{')
+            .and_then(|rest| rest.strip_suffix('}'));
         if let Some(members) = members.map(str::trim).filter(|members| !members.is_empty()) {
             self.separate();
             self.out.extend_from_slice(members.as_bytes());
@@ -229,7 +237,13 @@ mod tests {
             .integer("integer", -7)
             .boolean("truth", true)
             .timestamp("time", 1_500_000)
-            .location("location", Location { latitude: 57.7, longitude: -12.0 })
+            .location(
+                "location",
+                Location {
+                    latitude: 57.7,
+                    longitude: -12.0,
+                },
+            )
             .texts("texts", ["a", "b"])
             .raw("raw", b"[1]")
             .optional_text("absent", None)

@@ -126,8 +126,10 @@ pub struct TopicNames {
 
 impl Default for TopicNames {
     fn default() -> Self {
-        let by_stream =
-            Stream::ALL.into_iter().map(|stream| (stream, Arc::from(stream.name()))).collect();
+        let by_stream = Stream::ALL
+            .into_iter()
+            .map(|stream| (stream, Arc::from(stream.name())))
+            .collect();
         Self { by_stream }
     }
 }
@@ -160,7 +162,9 @@ impl TopicNames {
 
     /// Every stream with its topic.
     pub fn iter(&self) -> impl Iterator<Item = (Stream, &Topic)> {
-        self.by_stream.iter().map(|(stream, topic)| (*stream, topic))
+        self.by_stream
+            .iter()
+            .map(|(stream, topic)| (*stream, topic))
     }
 }
 

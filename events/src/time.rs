@@ -26,7 +26,8 @@ pub fn parse_rfc3339_us(text: &str) -> Option<i64> {
     {
         return None;
     }
-    let year = two_digits(date_time[0], date_time[1])? * 100 + two_digits(date_time[2], date_time[3])?;
+    let year =
+        two_digits(date_time[0], date_time[1])? * 100 + two_digits(date_time[2], date_time[3])?;
     let month = two_digits(date_time[5], date_time[6])?;
     let day = two_digits(date_time[8], date_time[9])?;
     let hour = two_digits(date_time[11], date_time[12])?;
@@ -107,7 +108,11 @@ pub const fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     let year = year_of_era + era * 400 + if month <= 2 { 1 } else { 0 };
     (year, month, day)
 }
@@ -135,13 +140,20 @@ fn split_fraction(rest: &[u8]) -> Option<(i64, &[u8])> {
     let Some((b'.' | b',', digits)) = rest.split_first() else {
         return Some((0, rest));
     };
-    let length = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let length = digits
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
     if length == 0 {
         return None;
     }
     let mut fraction_us = 0;
     for place in 0..6 {
-        let digit = if place < length { digits[place] - b'0' } else { 0 };
+        let digit = if place < length {
+            digits[place] - b'0'
+        } else {
+            0
+        };
         fraction_us = fraction_us * 10 + i64::from(digit);
     }
     Some((fraction_us, &digits[length..]))
@@ -193,10 +205,19 @@ mod tests {
         ] {
             assert_eq!(parse_rfc3339_us(text), Some(noon), "{text}");
         }
-        assert_eq!(parse_rfc3339_us("2023-11-15T12:00:00.5"), Some(noon + 500_000));
-        assert_eq!(parse_rfc3339_us("2023-11-15T12:00:00.123456789Z"), Some(noon + 123_456));
+        assert_eq!(
+            parse_rfc3339_us("2023-11-15T12:00:00.5"),
+            Some(noon + 500_000)
+        );
+        assert_eq!(
+            parse_rfc3339_us("2023-11-15T12:00:00.123456789Z"),
+            Some(noon + 123_456)
+        );
         assert_eq!(parse_rfc3339_us("1969-12-31T23:59:59.999999Z"), Some(-1));
-        assert_eq!(parse_rfc3339_us("2024-02-29T00:00:00Z"), Some(1_709_164_800 * SECOND_US));
+        assert_eq!(
+            parse_rfc3339_us("2024-02-29T00:00:00Z"),
+            Some(1_709_164_800 * SECOND_US)
+        );
     }
 
     #[test]
@@ -234,7 +255,10 @@ mod tests {
         assert_eq!(format_rfc3339(0), "1970-01-01T00:00:00Z");
         assert_eq!(format_rfc3339(1), "1970-01-01T00:00:00.000001Z");
         assert_eq!(format_rfc3339(-1), "1969-12-31T23:59:59.999999Z");
-        assert_eq!(format_rfc3339(1_700_049_600_120_000), "2023-11-15T12:00:00.120000Z");
+        assert_eq!(
+            format_rfc3339(1_700_049_600_120_000),
+            "2023-11-15T12:00:00.120000Z"
+        );
     }
 
     proptest! {

@@ -66,12 +66,16 @@ impl Fields for Weather {
         while let Some(name) = reader.next_field()? {
             match name.as_ref() {
                 "temperature" => reader.number(&mut weather.temperature)?,
-                "weather_condition" | "weatherCondition" => reader.text(&mut weather.weather_condition)?,
+                "weather_condition" | "weatherCondition" => {
+                    reader.text(&mut weather.weather_condition)?
+                }
                 "humidity" => reader.number(&mut weather.humidity)?,
                 "wind_speed" | "windSpeed" => reader.speed(&mut weather.wind_speed)?,
                 "precipitation" => reader.number(&mut weather.precipitation)?,
                 "visibility" => reader.number(&mut weather.visibility)?,
-                "airQualityIndex" | "air_quality_index" => reader.number(&mut weather.air_quality_index)?,
+                "airQualityIndex" | "air_quality_index" => {
+                    reader.number(&mut weather.air_quality_index)?
+                }
                 "pm25" => reader.number(&mut weather.pm25)?,
                 "pm10" => reader.number(&mut weather.pm10)?,
                 "no2" => reader.number(&mut weather.no2)?,

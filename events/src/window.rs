@@ -31,7 +31,10 @@ impl Tumbling {
     /// When `size_us` is 0.
     pub fn window_of(self, timestamp_us: i64) -> Window {
         let start_us = timestamp_us.saturating_sub(timestamp_us.rem_euclid(self.size_us));
-        Window { start_us, end_us: start_us.saturating_add(self.size_us) }
+        Window {
+            start_us,
+            end_us: start_us.saturating_add(self.size_us),
+        }
     }
 }
 
@@ -51,7 +54,11 @@ pub struct Watermark {
 impl Watermark {
     /// Nothing seen yet; `lateness_us` is how long late events are waited for.
     pub fn new(lateness_us: i64) -> Self {
-        Self { lateness_us, event_us_max: i64::MIN, appended_us_max: i64::MIN }
+        Self {
+            lateness_us,
+            event_us_max: i64::MIN,
+            appended_us_max: i64::MIN,
+        }
     }
 
     /// Takes one event into account.
@@ -69,7 +76,9 @@ impl Watermark {
     /// No more events before this instant are waited for; `i64::MIN` before the
     /// first event.
     pub fn current_us(&self) -> i64 {
-        self.event_us_max.min(self.appended_us_max).saturating_sub(self.lateness_us)
+        self.event_us_max
+            .min(self.appended_us_max)
+            .saturating_sub(self.lateness_us)
     }
 
     /// Whether an event of that time comes after its instant was given up.
@@ -94,8 +103,20 @@ mod tests {
     #[test]
     fn instants_before_the_epoch_have_windows_too() {
         let minute = Tumbling { size_us: MINUTE_US };
-        assert_eq!(minute.window_of(-1), Window { start_us: -MINUTE_US, end_us: 0 });
-        assert_eq!(minute.window_of(0), Window { start_us: 0, end_us: MINUTE_US });
+        assert_eq!(
+            minute.window_of(-1),
+            Window {
+                start_us: -MINUTE_US,
+                end_us: 0
+            }
+        );
+        assert_eq!(
+            minute.window_of(0),
+            Window {
+                start_us: 0,
+                end_us: MINUTE_US
+            }
+        );
         assert_eq!(minute.window_of(MINUTE_US).start_us, MINUTE_US);
     }
 
@@ -106,7 +127,10 @@ mod tests {
         watermark.observe(1_000, 1_000);
         watermark.observe(9_000, 1_001);
         assert_eq!(watermark.current_us(), 991);
-        assert!(!watermark.has_passed(Window { start_us: 900, end_us: 1_000 }));
+        assert!(!watermark.has_passed(Window {
+            start_us: 900,
+            end_us: 1_000
+        }));
     }
 
     #[test]

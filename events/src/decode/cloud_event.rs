@@ -41,18 +41,28 @@ impl<'a> CloudEvent<'a> {
                 return None;
             }
         }
-        let is_envelope = json.peek().is_none() && attributes.iter().any(|one| one.name == "specversion");
-        data.filter(|_| is_envelope).map(|data| Self { data, attributes })
+        let is_envelope =
+            json.peek().is_none() && attributes.iter().any(|one| one.name == "specversion");
+        data.filter(|_| is_envelope)
+            .map(|data| Self { data, attributes })
     }
 
     /// Reads the event in it.
     pub(super) fn decode(self, stream: Stream, appended_at_us: i64) -> Result<Event, DecodeError> {
         let version = self.attributes.iter().find(|one| one.name == "specversion");
         if let Some(version) = version.filter(|version| !version.value.starts_with("\"1.")) {
-            return Err(DecodeError::new("specversion", version.value, "\"1.0\" as in CloudEvents 1.0"));
+            return Err(DecodeError::new(
+                "specversion",
+                version.value,
+                "\"1.0\" as in CloudEvents 1.0",
+            ));
         }
         if !self.data.starts_with('{') {
-            return Err(DecodeError::new("data", self.data, "a JSON object: the event"));
+            return Err(DecodeError::new(
+                "data",
+                self.data,
+                "a JSON object: the event",
+            ));
         }
         let mut reader = Reader::new(self.data, appended_at_us);
         let body = stream.decode_body(&mut reader)?;

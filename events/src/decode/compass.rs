@@ -57,7 +57,16 @@ mod tests {
 
     #[test]
     fn other_words_are_no_direction() {
-        for word in ["", "up", "north-south", "NNN", "EN", "bound", "9", "north east of the old harbour"] {
+        for word in [
+            "",
+            "up",
+            "north-south",
+            "NNN",
+            "EN",
+            "bound",
+            "9",
+            "north east of the old harbour",
+        ] {
             assert_eq!(degrees(word), None, "{word}");
         }
     }

@@ -44,7 +44,11 @@ impl DecodeError {
     #[cold]
     fn new(field: &str, value: &str, expected: impl Into<String>) -> Self {
         let (field, value) = (cut(field), cut(value));
-        Self { field, value, expected: expected.into() }
+        Self {
+            field,
+            value,
+            expected: expected.into(),
+        }
     }
 
     #[cold]
@@ -70,7 +74,10 @@ impl std::error::Error for DecodeError {}
 fn cut(text: &str) -> String {
     match text.char_indices().nth(DecodeError::VALUE_CHARS_MAX) {
         Some((end, _)) => {
-            let last = text[..end].char_indices().next_back().map_or(0, |(start, _)| start);
+            let last = text[..end]
+                .char_indices()
+                .next_back()
+                .map_or(0, |(start, _)| start);
             format!("{}…", &text[..last])
         }
         None => text.to_owned(),
@@ -89,7 +96,9 @@ pub fn decode(stream: Stream, value: &[u8], appended_at_us: i64) -> Result<Event
         DecodeError::new("", &String::from_utf8_lossy(value), expected)
     })?;
     let mut reader = Reader::new(text, appended_at_us);
-    let event = stream.decode_body(&mut reader).and_then(|body| reader.finish(body));
+    let event = stream
+        .decode_body(&mut reader)
+        .and_then(|body| reader.finish(body));
     // Envelopes are rare: plain events do not pay for looking for one.
     if (event.is_err() || reader.may_be_envelope())
         && let Some(envelope) = CloudEvent::find(text)

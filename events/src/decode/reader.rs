@@ -7,10 +7,10 @@ use compact_str::CompactString;
 
 use super::scan::{Fault, NESTING_MAX, RawString, Scanner};
 use super::{DecodeError, compass};
+use crate::Location;
 use crate::event::{Body, Event};
 use crate::json::ObjectWriter;
 use crate::time::{DAY_US, days_from_civil, parse_rfc3339_us};
-use crate::Location;
 
 const DEVICE_ID_CHARS_MAX: usize = 128;
 /// Older events are a producer's clock that was never set.
@@ -107,7 +107,10 @@ impl<'a> Reader<'a> {
         if !opening && !self.json.pass(b',') {
             return Err(self.no_object("a comma or a closing brace"));
         }
-        let name = self.json.string().and_then(|raw| Ok((raw.raw, raw.unescaped()?)));
+        let name = self
+            .json
+            .string()
+            .and_then(|raw| Ok((raw.raw, raw.unescaped()?)));
         let Ok((raw, name)) = name else {
             return Err(self.no_object("a field name in quotes"));
         };
@@ -126,7 +129,9 @@ impl<'a> Reader<'a> {
         if self.json.peek().is_some() {
             return Err(self.no_object("nothing after the closing brace"));
         }
-        let timestamp_us = self.timestamp_us.ok_or_else(|| missing("timestamp", TIMESTAMP))?;
+        let timestamp_us = self
+            .timestamp_us
+            .ok_or_else(|| missing("timestamp", TIMESTAMP))?;
         let extra = match self.extra.is_empty() {
             true => None,
             false => {
@@ -136,7 +141,10 @@ impl<'a> Reader<'a> {
         };
         Ok(Event {
             id: self.id.take().ok_or_else(|| missing("id", ID))?,
-            device_id: self.device_id.take().ok_or_else(|| missing("device_id", DEVICE_ID))?,
+            device_id: self
+                .device_id
+                .take()
+                .ok_or_else(|| missing("device_id", DEVICE_ID))?,
             timestamp_us,
             extra,
             body,
@@ -145,7 +153,8 @@ impl<'a> Reader<'a> {
 
     /// Where it happened, once all fields are read.
     pub(crate) fn location(&mut self) -> Result<Location> {
-        self.optional_location()?.ok_or_else(|| missing("location", LOCATION))
+        self.optional_location()?
+            .ok_or_else(|| missing("location", LOCATION))
     }
 
     /// Where it happened, if it has a place.
@@ -153,7 +162,10 @@ impl<'a> Reader<'a> {
     pub(crate) fn optional_location(&mut self) -> Result<Option<Location>> {
         match (self.location, self.latitude, self.longitude) {
             (location, None, None) => Ok(location),
-            (None, Some(latitude), Some(longitude)) => Ok(Some(Location { latitude, longitude })),
+            (None, Some(latitude), Some(longitude)) => Ok(Some(Location {
+                latitude,
+                longitude,
+            })),
             (None, Some(_), None) => Err(missing("longitude", LONGITUDE)),
             (None, None, Some(_)) => Err(missing("latitude", LATITUDE)),
             (Some(location), latitude, longitude) => {
@@ -168,8 +180,14 @@ impl<'a> Reader<'a> {
     #[cold]
     fn keep_other_place(&mut self, place: Location, latitude: Option<f64>, longitude: Option<f64>) {
         let mut others = ObjectWriter::new();
-        others.optional_number("latitude", latitude.filter(|other| *other != place.latitude));
-        others.optional_number("longitude", longitude.filter(|other| *other != place.longitude));
+        others.optional_number(
+            "latitude",
+            latitude.filter(|other| *other != place.latitude),
+        );
+        others.optional_number(
+            "longitude",
+            longitude.filter(|other| *other != place.longitude),
+        );
         if !others.is_empty() {
             let members = others.finish_text();
             let members = members.trim_start_matches('{').trim_end_matches('}');
@@ -221,7 +239,10 @@ impl<'a> Reader<'a> {
     }
 
     /// A whole number; `2020.0` is one too.
-    pub(crate) fn whole<T: TryFrom<i64> + PartialEq>(&mut self, slot: &mut Option<T>) -> Result<()> {
+    pub(crate) fn whole<T: TryFrom<i64> + PartialEq>(
+        &mut self,
+        slot: &mut Option<T>,
+    ) -> Result<()> {
         const WHOLE: &str = "a whole number";
         let Some(value) = self.number_or_null(WHOLE)? else {
             return Ok(());
@@ -311,7 +332,12 @@ impl<'a> Reader<'a> {
 
     fn list_item(&mut self) -> Option<CompactString> {
         if self.json.peek() == Some(b'"') {
-            return self.json.string().and_then(RawString::unescaped).ok().map(CompactString::from);
+            return self
+                .json
+                .string()
+                .and_then(RawString::unescaped)
+                .ok()
+                .map(CompactString::from);
         }
         let start = self.json.position();
         self.json.number().ok()?;
@@ -337,7 +363,8 @@ impl<'a> Reader<'a> {
     }
 
     fn separate_extra(&mut self) {
-        self.extra.push(if self.extra.is_empty() { '{' } else { ',' });
+        self.extra
+            .push(if self.extra.is_empty() { '{' } else { ',' });
     }
 
     fn any_value(&mut self) -> Result<&'a str> {
@@ -355,7 +382,11 @@ impl<'a> Reader<'a> {
     /// Reads `value`, JSON text that stands elsewhere, as a field that every
     /// stream has, unless the event has that one itself. Returns whether it was
     /// of use.
-    pub(super) fn fill_from_elsewhere(&mut self, field: Common, value: RawMember<'a>) -> Result<bool> {
+    pub(super) fn fill_from_elsewhere(
+        &mut self,
+        field: Common,
+        value: RawMember<'a>,
+    ) -> Result<bool> {
         let is_missing = match field {
             Common::Id => self.id.is_none(),
             Common::DeviceId => self.device_id.is_none(),
@@ -438,7 +469,10 @@ impl<'a> Reader<'a> {
             return None;
         }
         let longitude = json.number().ok()?;
-        json.pass(b']').then_some(Location { latitude, longitude })
+        json.pass(b']').then_some(Location {
+            latitude,
+            longitude,
+        })
     }
 
     /// `{"latitude":..,"longitude":..}`; its other members are kept as
@@ -450,23 +484,39 @@ impl<'a> Reader<'a> {
             return Ok(None);
         }
         loop {
-            let Ok(name) = self.json.string() else { return Ok(None) };
+            let Ok(name) = self.json.string() else {
+                return Ok(None);
+            };
             if !self.json.pass(b':') {
                 return Ok(None);
             }
             if let "latitude" | "longitude" = name.raw {
-                let slot = if name.raw == "latitude" { &mut latitude } else { &mut longitude };
-                let Ok(degrees) = self.json.number() else { return Ok(None) };
-                if slot.replace(degrees).is_some_and(|before| before != degrees) {
+                let slot = if name.raw == "latitude" {
+                    &mut latitude
+                } else {
+                    &mut longitude
+                };
+                let Ok(degrees) = self.json.number() else {
+                    return Ok(None);
+                };
+                if slot
+                    .replace(degrees)
+                    .is_some_and(|before| before != degrees)
+                {
                     return Ok(None);
                 }
             } else {
-                let Ok(value) = self.json.value() else { return Ok(None) };
+                let Ok(value) = self.json.value() else {
+                    return Ok(None);
+                };
                 self.keep_member("location.", name.raw, value);
             }
             if self.json.pass(b'}') {
                 let place = latitude.zip(longitude);
-                return Ok(place.map(|(latitude, longitude)| Location { latitude, longitude }));
+                return Ok(place.map(|(latitude, longitude)| Location {
+                    latitude,
+                    longitude,
+                }));
             }
             if !self.json.pass(b',') {
                 return Ok(None);
@@ -518,7 +568,11 @@ impl<'a> Reader<'a> {
     #[cold]
     fn null<T>(&mut self, expected: &str) -> Result<Option<T>> {
         self.json.rewind(self.value_start);
-        if self.json.pass_word("null") { Ok(None) } else { Err(self.wrong(expected)) }
+        if self.json.pass_word("null") {
+            Ok(None)
+        } else {
+            Err(self.wrong(expected))
+        }
     }
 
     #[inline]
@@ -548,7 +602,11 @@ impl<'a> Reader<'a> {
         let position = self.json.position();
         let mut json = self.json.clone();
         json.rewind(0);
-        let message = if json.rest().trim().is_empty() { "nothing" } else { json.rest() };
+        let message = if json.rest().trim().is_empty() {
+            "nothing"
+        } else {
+            json.rest()
+        };
         DecodeError::new("", message, format!("{expected} at byte {position}"))
     }
 }

@@ -224,7 +224,11 @@ impl<'a> Scanner<'a> {
     #[inline]
     fn digits(&mut self, significand: &mut u64) -> usize {
         let start = self.at;
-        while let Some(digit) = self.text.as_bytes().get(self.at).map(|byte| byte.wrapping_sub(b'0'))
+        while let Some(digit) = self
+            .text
+            .as_bytes()
+            .get(self.at)
+            .map(|byte| byte.wrapping_sub(b'0'))
             && digit < 10
         {
             *significand = significand.wrapping_mul(10).wrapping_add(u64::from(digit));
@@ -299,7 +303,12 @@ fn stop_of_plain_text(bytes: &[u8], mut at: usize) -> usize {
         at += 8;
     }
     let is_plain = |byte: &&u8| **byte >= b' ' && **byte != b'"' && **byte != b'\\';
-    at + bytes.get(at..).unwrap_or_default().iter().take_while(is_plain).count()
+    at + bytes
+        .get(at..)
+        .unwrap_or_default()
+        .iter()
+        .take_while(is_plain)
+        .count()
 }
 
 /// Resolves escapes; `None` where one is unknown or half a surrogate pair.
@@ -340,7 +349,9 @@ fn unescape_unicode(rest: &mut &str) -> Option<char> {
 }
 
 fn take_hex(rest: &mut &str) -> Option<u32> {
-    let digits = rest.get(..4).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+    let digits = rest
+        .get(..4)
+        .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
     *rest = &rest[4..];
     u32::from_str_radix(digits, 16).ok()
 }
@@ -356,24 +367,83 @@ mod tests {
     fn scan(text: &str) -> Result<&str, Fault> {
         let mut scanner = Scanner::new(text);
         let value = scanner.value()?;
-        if scanner.peek().is_some() { Err(Fault::Syntax) } else { Ok(value) }
+        if scanner.peek().is_some() {
+            Err(Fault::Syntax)
+        } else {
+            Ok(value)
+        }
     }
 
     #[test]
     fn takes_what_json_allows_and_no_more() {
         for text in [
-            "0", "-0", "12.5", "-1e5", "1E+05", "1.25e-7", "true", "false", "null", "\"\"",
-            r#""\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00""#, "[]", "[1,[2],{}]", "{}", r#"{"a":{"b":[null]}}"#,
-            " [ 1 , 2 ] ", "{ \"a\" : 1 , \"b\" : 2 }",
+            "0",
+            "-0",
+            "12.5",
+            "-1e5",
+            "1E+05",
+            "1.25e-7",
+            "true",
+            "false",
+            "null",
+            "\"\"",
+            r#""\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00""#,
+            "[]",
+            "[1,[2],{}]",
+            "{}",
+            r#"{"a":{"b":[null]}}"#,
+            " [ 1 , 2 ] ",
+            "{ \"a\" : 1 , \"b\" : 2 }",
         ] {
             assert_eq!(scan(text), Ok(text.trim()), "{text}");
             assert!(serde_json::from_str::<Value>(text).is_ok(), "{text}");
         }
         for text in [
-            "", " ", "-", "+1", "01", "1.", ".5", "1e", "1e+", "0x10", "1_000", "NaN", "Infinity", "-Infinity",
-            "nul", "nullx", "True", "\"", "\"\\\"", r#""\x""#, r#""\u12""#, r#""\ud800""#, r#""\ud800\u0041""#,
-            r#""\udc00""#, "\"a\nb\"", "\"\\é\"", "'a'", "[", "[1", "[1,", "[1,]", "[,1]", "[1 2]", "{", "{\"a\"", "{\"a\":",
-            "{\"a\":1", "{\"a\":1,", "{\"a\":1,}", "{a:1}", "{1:1}", "{\"a\" 1}", "1 2", "{}{}", "// x\n1",
+            "",
+            " ",
+            "-",
+            "+1",
+            "01",
+            "1.",
+            ".5",
+            "1e",
+            "1e+",
+            "0x10",
+            "1_000",
+            "NaN",
+            "Infinity",
+            "-Infinity",
+            "nul",
+            "nullx",
+            "True",
+            "\"",
+            "\"\\\"",
+            r#""\x""#,
+            r#""\u12""#,
+            r#""\ud800""#,
+            r#""\ud800\u0041""#,
+            r#""\udc00""#,
+            "\"a\nb\"",
+            "\"\\é\"",
+            "'a'",
+            "[",
+            "[1",
+            "[1,",
+            "[1,]",
+            "[,1]",
+            "[1 2]",
+            "{",
+            "{\"a\"",
+            "{\"a\":",
+            "{\"a\":1",
+            "{\"a\":1,",
+            "{\"a\":1,}",
+            "{a:1}",
+            "{1:1}",
+            "{\"a\" 1}",
+            "1 2",
+            "{}{}",
+            "// x\n1",
         ] {
             assert_eq!(scan(text), Err(Fault::Syntax), "{text}");
             assert!(serde_json::from_str::<Value>(text).is_err(), "{text}");
@@ -391,11 +461,23 @@ mod tests {
     #[test]
     fn numbers_are_rounded_correctly() {
         for text in [
-            "0.1", "57.70887", "11.974560000000001", "9007199254740993", "123456789012345678901234567890",
-            "0.000000000000000000000000000001", "1e308", "4.9e-324", "2.2250738585072011e-308",
-            "0.30000000000000004", "179769313486231570000000000000000000000.5",
+            "0.1",
+            "57.70887",
+            "11.974560000000001",
+            "9007199254740993",
+            "123456789012345678901234567890",
+            "0.000000000000000000000000000001",
+            "1e308",
+            "4.9e-324",
+            "2.2250738585072011e-308",
+            "0.30000000000000004",
+            "179769313486231570000000000000000000000.5",
         ] {
-            assert_eq!(Scanner::new(text).number(), Ok(text.parse().expect("a number")), "{text}");
+            assert_eq!(
+                Scanner::new(text).number(),
+                Ok(text.parse().expect("a number")),
+                "{text}"
+            );
         }
         assert_eq!(Scanner::new("1e999").number(), Ok(f64::INFINITY));
     }
