@@ -98,7 +98,7 @@ pub struct UpArgs {
 pub struct GenerateArgs {
     /// Vehicles in the simulated city [default: 500]
     #[arg(long, value_name = "N")]
-    pub vehicles: Option<u32>,
+    pub vehicles: Option<usize>,
     /// The city's seed number: the same seed gives the same city
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,

@@ -32,6 +32,8 @@ pub(crate) struct Vehicle<'a> {
     pub(crate) speed: f64,
     pub(crate) direction: Option<f64>,
     pub(crate) timestamp: String,
+    /// Time of the newest fix that was a movement.
+    pub(crate) last_moved: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) road_id: Option<&'a str>,
     pub(crate) log_offset: Offset,
@@ -97,6 +99,7 @@ pub(crate) struct StoredVehicle {
     pub(crate) speed: f64,
     pub(crate) direction: Option<f64>,
     pub(crate) timestamp_us: i64,
+    pub(crate) last_moved_us: i64,
     pub(crate) log_offset: Offset,
 }
 
@@ -109,6 +112,7 @@ impl StoredVehicle {
             speed: f64,
             direction: Option<f64>,
             timestamp: String,
+            last_moved: String,
             log_offset: Offset,
         }
         let stored: Stored = serde_json::from_slice(json).ok()?;
@@ -118,6 +122,7 @@ impl StoredVehicle {
             speed: stored.speed,
             direction: stored.direction,
             timestamp_us: parse_rfc3339_us(&stored.timestamp)?,
+            last_moved_us: parse_rfc3339_us(&stored.last_moved)?,
             log_offset: stored.log_offset,
         })
     }

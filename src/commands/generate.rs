@@ -1,7 +1,7 @@
 //! `citypulse generate`: the simulated city.
 
-use anyhow::{Result, bail};
-use generators::Rate;
+use anyhow::{Result, anyhow, bail};
+use generators::Dirt;
 
 use crate::cli::GenerateArgs;
 use crate::config::Config;
@@ -32,15 +32,30 @@ pub fn apply(args: &GenerateArgs, config: &mut Config) -> Result<()> {
         generators.interval_s = interval_s;
     }
     if let Some(rate) = &args.rate {
-        generators.rate = match rate.parse::<f64>() {
-            Ok(rate) if rate.is_finite() && rate > 0.0 => Rate::EventsPerSecond(rate),
-            _ if rate == "max" => Rate::Max,
-            _ => bail!("--rate is {rate:?}; expected a number of events per second above 0, or max"),
-        };
+        generators.rate = rate.parse().map_err(|error| anyhow!("--rate: {error}"))?;
     }
     if let Some(percent) = args.dirt {
-        generators.dirt = generators.dirt.scaled_to(percent / 100.0);
+        generators.dirt = scaled(generators.dirt, percent / 100.0)?;
     }
-    generators.validate()?;
-    Ok(())
+    generators.validate().map_err(|error| anyhow!(error))
+}
+
+/// The same mix of mistakes with another sum of shares.
+fn scaled(dirt: Dirt, sum: f64) -> Result<Dirt> {
+    if !(0.0..=1.0).contains(&sum) {
+        bail!("--dirt is {}; expected a percentage from 0 to 100", sum * 100.0);
+    }
+    let share = |dirt: &Dirt| {
+        dirt.late + dirt.duplicate + dirt.out_of_order + dirt.null_island + dirt.teleport + dirt.malformed
+    };
+    let mix = if share(&dirt) > 0.0 { dirt } else { Dirt::default() };
+    let factor = sum / share(&mix);
+    Ok(Dirt {
+        late: mix.late * factor,
+        duplicate: mix.duplicate * factor,
+        out_of_order: mix.out_of_order * factor,
+        null_island: mix.null_island * factor,
+        teleport: mix.teleport * factor,
+        malformed: mix.malformed * factor,
+    })
 }

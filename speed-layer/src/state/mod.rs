@@ -3,6 +3,8 @@
 mod incidents;
 mod stations;
 mod traffic;
+#[cfg(test)]
+mod tests;
 mod vehicles;
 
 use std::collections::HashMap;
@@ -112,6 +114,7 @@ impl State {
                     }
                 }
                 ("traffic", rest) => self.traffic.restore_cell(slot, rest, value, &self.streets),
+                ("suspect", device_id) => self.vehicles.restore_cell(slot, device_id, value),
                 ("resolved", incident) => self.incidents.restore_cell(slot, incident, value),
                 _ => {}
             }
@@ -161,7 +164,7 @@ impl State {
 
     fn fold_fix(&mut self, event: Event, origin: Origin, watermark_us: i64, now_us: i64) {
         let timestamp_us = event.timestamp_us;
-        match self.vehicles.fold(event, origin.offset, now_us) {
+        match self.vehicles.fold(event, origin, now_us) {
             Outcome::NullIsland => self.counts.null_island += 1,
             Outcome::Teleport => self.counts.teleports += 1,
             Outcome::OutOfOrder => self.counts.out_of_order += 1,
@@ -187,6 +190,7 @@ impl State {
         self.cameras.drain(&mut batch.updates);
         let names: Vec<TopicPartition> = self.partitions.iter().map(|p| p.partition.clone()).collect();
         self.traffic.drain(&self.streets, &names, now_us, &mut batch.updates, &mut batch.cells);
+        self.vehicles.drain_cells(&names, &mut batch.cells);
         self.incidents.drain_cells(&names, &mut batch.cells);
         for partition in self.partitions.iter_mut().filter(|partition| partition.dirty) {
             partition.dirty = false;

@@ -2,11 +2,14 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use compact_str::CompactString;
-use events::{Body, DeviceId, Event, Location, Offset};
+use events::{Body, DeviceId, Event, Location, Offset, TopicPartition};
 use foldhash::HashMap;
-use hot_store::{Entry, Kind, Update};
+use hot_store::{Cell, Entry, Kind, Update};
 use streets::{SegmentIndex, StreetNetwork};
+
+use super::{Origin, Slot};
 
 use crate::config::TeleportLimits;
 use crate::values;
@@ -15,7 +18,7 @@ use crate::values;
 pub(crate) const TRAIL_LENGTH: usize = 20;
 /// A vehicle that has not moved for this long is parked.
 const PARKED_AFTER_US: i64 = 120_000_000;
-/// Farther than this is a movement, metres; less is receiver noise.
+/// Farther than this from fix to fix is a movement, metres; less is receiver noise.
 const MOVED_M: f64 = 15.0;
 /// From this speed on a vehicle counts as moving, km/h.
 const MOVING_KMH: f64 = 3.0;
@@ -28,6 +31,32 @@ pub(crate) struct TrailPoint {
     pub(crate) location: Location,
     pub(crate) speed_kmh: f64,
     pub(crate) timestamp_us: i64,
+}
+
+impl TrailPoint {
+    fn encode(&self) -> Bytes {
+        [
+            self.location.latitude.to_le_bytes(),
+            self.location.longitude.to_le_bytes(),
+            self.speed_kmh.to_le_bytes(),
+            self.timestamp_us.to_le_bytes(),
+        ]
+        .concat()
+        .into()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (words, rest) = bytes.as_chunks::<8>();
+        let [latitude, longitude, speed_kmh, timestamp_us] = *words else { return None };
+        rest.is_empty().then(|| Self {
+            location: Location {
+                latitude: f64::from_le_bytes(latitude),
+                longitude: f64::from_le_bytes(longitude),
+            },
+            speed_kmh: f64::from_le_bytes(speed_kmh),
+            timestamp_us: i64::from_le_bytes(timestamp_us),
+        })
+    }
 }
 
 /// An accepted newest fix, for the folds that follow from it.
@@ -47,6 +76,13 @@ pub(crate) enum Outcome {
     Teleport,
 }
 
+/// A refused jump, and the partition it came from.
+#[derive(Clone, Copy)]
+struct Suspect {
+    point: TrailPoint,
+    slot: Slot,
+}
+
 struct VehicleState {
     /// (event time, offset): the newest wins, ties by offset.
     order: (i64, Offset),
@@ -57,9 +93,8 @@ struct VehicleState {
     body: Option<Body>,
     trail: VecDeque<TrailPoint>,
     /// A refused jump. The vehicle really is there if the next fix agrees.
-    suspect: Option<TrailPoint>,
-    anchor: Location,
-    anchor_us: i64,
+    suspect: Option<Suspect>,
+    last_moved_us: i64,
     segment: Option<SegmentIndex>,
     written_at_us: i64,
     live: bool,
@@ -69,15 +104,16 @@ struct VehicleState {
 pub(crate) struct Vehicles {
     by_id: HashMap<DeviceId, VehicleState>,
     dirty: Vec<DeviceId>,
+    dirty_suspects: Vec<(DeviceId, Slot)>,
     limits: TeleportLimits,
 }
 
 impl Vehicles {
     pub(crate) fn new(limits: TeleportLimits) -> Self {
-        Self { by_id: HashMap::default(), dirty: Vec::new(), limits }
+        Self { by_id: HashMap::default(), dirty: Vec::new(), dirty_suspects: Vec::new(), limits }
     }
 
-    pub(crate) fn fold(&mut self, event: Event, offset: Offset, now_us: i64) -> Outcome {
+    pub(crate) fn fold(&mut self, event: Event, origin: Origin, now_us: i64) -> Outcome {
         let (location, speed_kmh, heading) = match &event.body {
             Body::Vehicle(vehicle) => (vehicle.location, vehicle.speed_kmh, vehicle.direction_deg),
             Body::Gps(gps) => (gps.location, gps.speed_kmh, gps.direction_deg),
@@ -87,14 +123,20 @@ impl Vehicles {
             return Outcome::NullIsland;
         }
         let point = TrailPoint { location, speed_kmh, timestamp_us: event.timestamp_us };
-        let order = (event.timestamp_us, offset);
+        let order = (event.timestamp_us, origin.offset);
         let vehicle = match self.by_id.entry(event.device_id.clone()) {
             std::collections::hash_map::Entry::Occupied(entry) => {
                 let vehicle = entry.into_mut();
                 if order <= vehicle.order {
                     return Outcome::OutOfOrder;
                 }
-                if vehicle.is_teleport(point, self.limits) {
+                let refused = vehicle.is_teleport(point, self.limits);
+                if let Some(cleared) = vehicle.suspect.take() {
+                    self.dirty_suspects.push((event.device_id.clone(), cleared.slot));
+                }
+                if refused {
+                    vehicle.suspect = Some(Suspect { point, slot: origin.slot });
+                    self.dirty_suspects.push((event.device_id, origin.slot));
                     return Outcome::Teleport;
                 }
                 vehicle
@@ -132,6 +174,7 @@ impl Vehicles {
         vehicle.order = (value.timestamp_us, value.log_offset);
         vehicle.speed_kmh = value.speed;
         vehicle.heading_deg = value.direction;
+        vehicle.last_moved_us = value.last_moved_us;
         vehicle.written_at_us = written_at_us;
         self.by_id.insert(CompactString::from(entry.id.as_str()), vehicle);
     }
@@ -140,6 +183,26 @@ impl Vehicles {
     pub(crate) fn restore_trail(&mut self, entry: &Entry) {
         if let Some(vehicle) = self.by_id.get_mut(entry.id.as_str()) {
             vehicle.trail = values::parse_trail(&entry.value).into();
+        }
+    }
+
+    /// Vehicles are restored before the cells of their partitions.
+    pub(crate) fn restore_cell(&mut self, slot: Slot, device_id: &str, value: &[u8]) {
+        if let (Some(vehicle), Some(point)) = (self.by_id.get_mut(device_id), TrailPoint::decode(value)) {
+            vehicle.suspect = Some(Suspect { point, slot });
+        }
+    }
+
+    pub(crate) fn drain_cells(&mut self, partitions: &[TopicPartition], cells: &mut Vec<Cell>) {
+        self.dirty_suspects.sort_unstable();
+        self.dirty_suspects.dedup();
+        for (device_id, slot) in self.dirty_suspects.drain(..) {
+            let suspect = self.by_id.get(&device_id).and_then(|vehicle| vehicle.suspect);
+            cells.push(Cell {
+                partition: partitions[slot as usize].clone(),
+                key: format!("suspect:{device_id}"),
+                value: suspect.filter(|suspect| suspect.slot == slot).map(|suspect| suspect.point.encode()),
+            });
         }
     }
 
@@ -155,6 +218,7 @@ impl Vehicles {
                 speed: vehicle.speed_kmh,
                 direction: vehicle.heading_deg,
                 timestamp: events::time::format_rfc3339(vehicle.order.0),
+                last_moved: events::time::format_rfc3339(vehicle.last_moved_us),
                 road_id: vehicle.segment.map(|index| streets.segment(index).id.as_str()),
                 log_offset: vehicle.order.1,
                 details: values::VehicleDetails::of(body),
@@ -204,8 +268,7 @@ impl VehicleState {
             body: None,
             trail: VecDeque::with_capacity(TRAIL_LENGTH),
             suspect: None,
-            anchor: point.location,
-            anchor_us: point.timestamp_us,
+            last_moved_us: point.timestamp_us,
             segment: None,
             written_at_us: 0,
             live: true,
@@ -213,15 +276,12 @@ impl VehicleState {
         }
     }
 
-    fn is_teleport(&mut self, point: TrailPoint, limits: TeleportLimits) -> bool {
-        if self.order.0 == i64::MIN || reachable(self.location, self.order.0, point, limits) {
-            return false;
-        }
-        let confirmed = self
+    fn is_teleport(&self, point: TrailPoint, limits: TeleportLimits) -> bool {
+        let from_last = reachable(self.location, self.order.0, point, limits);
+        let from_suspect = self
             .suspect
-            .is_some_and(|suspect| reachable(suspect.location, suspect.timestamp_us, point, limits));
-        self.suspect = (!confirmed).then_some(point);
-        !confirmed
+            .is_some_and(|Suspect { point: at, .. }| reachable(at.location, at.timestamp_us, point, limits));
+        !from_last && !from_suspect
     }
 
     fn advance(
@@ -235,15 +295,13 @@ impl VehicleState {
         let moved_m = self.location.distance_m(point.location);
         let derived = (moved_m > 5.0).then(|| self.location.bearing_deg(point.location));
         self.heading_deg = heading.or(derived).or(self.heading_deg);
-        if self.anchor.distance_m(point.location) > MOVED_M || point.speed_kmh >= 10.0 {
-            self.anchor = point.location;
-            self.anchor_us = point.timestamp_us;
+        if moved_m > MOVED_M || point.speed_kmh >= MOVING_KMH {
+            self.last_moved_us = point.timestamp_us;
         }
         self.order = order;
         self.location = point.location;
         self.speed_kmh = point.speed_kmh;
         self.body = Some(body);
-        self.suspect = None;
         self.written_at_us = now_us;
         self.live = true;
         if self.trail.len() == TRAIL_LENGTH {
@@ -253,7 +311,7 @@ impl VehicleState {
     }
 
     fn is_parked(&self) -> bool {
-        self.order.0 - self.anchor_us > PARKED_AFTER_US
+        self.order.0 - self.last_moved_us > PARKED_AFTER_US
     }
 }
 
