@@ -1,1 +1,80 @@
 //! Shared pieces of the benchmarks.
+//!
+//! A benchmark measures its candidates alternately, takes medians, prints a table
+//! and writes the same as JSON to `bench/results/<name>.json`: a list of
+//! `{measure, value, unit, peer, ratio, target, met}`.
+
+mod report;
+
+pub use report::{Measurement, Peer, Report};
+
+use std::time::Instant;
+
+/// Fewer runs leave a median to chance.
+pub const RUNS_MIN: usize = 7;
+
+/// Runs every candidate once per round, in turn, so that what disturbs the
+/// machine meets all alike. Returns each one's median rate, items per second.
+///
+/// A candidate does its work and returns how many items it did. One round before
+/// the first warms caches up and is not counted.
+pub fn median_rates(rounds: usize, candidates: &mut [&mut dyn FnMut() -> u64]) -> Vec<f64> {
+    let rounds = rounds.max(RUNS_MIN);
+    let mut rates = vec![Vec::with_capacity(rounds); candidates.len()];
+    for round in 0..=rounds {
+        for (candidate, rates) in candidates.iter_mut().zip(&mut rates) {
+            let start = Instant::now();
+            let items = candidate();
+            let rate = items as f64 / start.elapsed().as_secs_f64();
+            if round > 0 {
+                rates.push(rate);
+            }
+        }
+    }
+    rates.into_iter().map(median).collect()
+}
+
+/// The middle value; of an even number, the mean of the middle two.
+///
+/// # Panics
+/// When there are no values.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    assert!(!values.is_empty(), "a median needs values");
+    values.sort_by(f64::total_cmp);
+    let upper = values.len() / 2;
+    if values.len() % 2 == 1 {
+        values[upper]
+    } else {
+        (values[upper - 1] + values[upper]) / 2.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_does_not_follow_outliers() {
+        assert_eq!(median(vec![3.0, 1.0, 1000.0]), 3.0);
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 1000.0]), 3.0);
+    }
+
+    #[test]
+    fn every_candidate_runs_once_a_round_and_once_before() {
+        let (mut one, mut other) = (0_u64, 0_u64);
+        let rates = median_rates(
+            9,
+            &mut [
+                &mut || {
+                    one += 1;
+                    1
+                },
+                &mut || {
+                    other += 1;
+                    1
+                },
+            ],
+        );
+        assert_eq!((rates.len(), one, other), (2, 10, 10));
+    }
+}
