@@ -26,7 +26,7 @@ interface Placed {
 
 export interface Vehicle extends Placed {
   vehicle_id: string;
-  speed: number;
+  speed?: number | null;
   direction?: number | null;
   stream?: string;
   vehicle_type?: string | null;
@@ -42,7 +42,7 @@ export interface Vehicle extends Placed {
 export interface TrailPoint {
   latitude: number;
   longitude: number;
-  speed?: number;
+  speed?: number | null;
   timestamp: string;
 }
 

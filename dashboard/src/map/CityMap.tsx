@@ -137,6 +137,7 @@ export function CityMap({ city }: { city: City | null }) {
       mapStyle={EMPTY_STYLE}
       attributionControl={false}
       maxPitch={60}
+      renderWorldCopies={false}
       minZoom={2}
       maxZoom={19.5}
       fadeDuration={calm ? 0 : 150}

@@ -58,6 +58,24 @@ function Unreachable() {
   );
 }
 
+/** Longer than the longest ordinary gap between events of a whole city. */
+const QUIET_AFTER_MS = 30_000;
+
+/** Connected, and yet nothing happens: the cause is behind the server. */
+function NothingNew() {
+  const phase = useLive((live) => live.connection.phase);
+  const dataAt_ms = useLive((live) => live.dataAt_ms);
+  const some = useLive((live) => (live.summary?.total_vehicles ?? 0) > 0);
+  const now_ms = useNow();
+  if (phase !== 'live' || dataAt_ms === 0 || !some || now_ms - dataAt_ms < QUIET_AFTER_MS) return null;
+  return (
+    <Notice tone="stale" title={`Nothing new for ${formatSpan(now_ms - dataAt_ms)}`}>
+      The server answers, but no events come through. A recording may be over; otherwise see{' '}
+      <code>citypulse doctor</code> and <code>/api/lag</code>.
+    </Notice>
+  );
+}
+
 function OldFigures() {
   const connection = useLive((live) => live.connection);
   const at_ms = useLive((live) => live.summaryAt_ms);
@@ -148,6 +166,7 @@ export function Notices() {
   return (
     <div className={styles.notices}>
       <OldFigures />
+      <NothingNew />
       <StreetsState />
       <NoVehicles />
       <OutsideView />

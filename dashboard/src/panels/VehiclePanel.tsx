@@ -65,7 +65,8 @@ export function VehiclePanel({ id }: { id: string }) {
   if (!vehicle) {
     return <p className={styles.note}>{loaded.phase === 'gone' ? loaded.why : 'Loading the vehicle…'}</p>;
   }
-  const share = Math.min(1, vehicle.speed / SPEED_SCALE_MAX_KMH);
+  const speed = vehicle.speed ?? 0;
+  const share = Math.min(1, speed / SPEED_SCALE_MAX_KMH);
   const limit = vehicle.road_id ? streetsById.get(vehicle.road_id)?.limit_kmh : null;
   const track = tracks.get(id);
   const received_ms = track ? now_ms - (performance.now() - track.arrived_ms) : Number.NaN;
@@ -78,7 +79,7 @@ export function VehiclePanel({ id }: { id: string }) {
         <span className={styles.limit}>{limit ? `limit ${limit}` : ''}</span>
       </div>
       <div className={styles.gauge} aria-hidden="true">
-        <div style={{ width: `${share * 100}%`, background: css(speedColor(vehicle.speed, theme)) }} />
+        <div style={{ width: `${share * 100}%`, background: css(speedColor(speed, theme)) }} />
         {limit ? <i style={{ left: `${Math.min(1, limit / SPEED_SCALE_MAX_KMH) * 100}%` }} /> : null}
       </div>
       <dl className={styles.facts}>

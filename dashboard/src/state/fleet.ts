@@ -28,7 +28,7 @@ export function fixOf(vehicle: Vehicle): Fix {
     lon: vehicle.longitude,
     lat: vehicle.latitude,
     heading: vehicle.direction ?? null,
-    speed_kmh: vehicle.speed,
+    speed_kmh: vehicle.speed ?? 0,
     event_ms: parseTime(vehicle.timestamp),
   };
 }

@@ -17,6 +17,8 @@ export interface LiveData {
   summary: CitySummary | null;
   /** When `summary` came in, ms. */
   summaryAt_ms: number;
+  /** When something last came in from the streets, not counting summaries and heartbeats, ms. */
+  dataAt_ms: number;
   incidents: Incident[];
   incidentsKnown: boolean;
   stations: WeatherStation[];
@@ -39,6 +41,7 @@ export const useLive = create<LiveData>()(() => ({
   streetsLoad: { phase: 'loading' },
   summary: null,
   summaryAt_ms: 0,
+  dataAt_ms: 0,
   incidents: [],
   incidentsKnown: false,
   stations: [],

@@ -39,6 +39,7 @@ const frames = new Map<Channel, number>();
 
 let socket: LiveSocket | null = null;
 let vehicleBbox: Bbox | null = null;
+let dataAt_ms = 0;
 const timers: ReturnType<typeof setInterval>[] = [];
 
 const patch = (data: Partial<LiveData>) => useLive.setState(data);
@@ -161,6 +162,8 @@ function apply(message: ServerMessage): void {
 function applyData(message: DataMessage): void {
   const channel = message.id as Channel;
   frames.set(channel, (frames.get(channel) ?? 0) + 1);
+  // A summary is written anew although nothing happens: it proves no life in the streets.
+  if (channel !== 'city' && message.data.length > 0) dataAt_ms = Date.now();
   if (message.resume && !unconfirmed.get(channel)) {
     const bbox = channel === 'vehicles' ? vehicleBbox : null;
     resume.set(channel, { token: message.resume, bbox: JSON.stringify(bbox) });
@@ -211,8 +214,10 @@ function applySummary(summary: CitySummary): void {
   patch({ summary, summaryAt_ms: Date.now() });
 }
 
+/** What changes with every frame reaches React here, twice a second. */
 function countInView(): void {
-  const { view, vehiclesInView } = useLive.getState();
+  const { view, vehiclesInView, dataAt_ms: shown_ms } = useLive.getState();
+  if (dataAt_ms - shown_ms >= 1_000) patch({ dataAt_ms });
   if (!view) return;
   let count = 0;
   for (const vehicle of vehicles.values()) {
