@@ -28,6 +28,9 @@ pub enum Error {
         /// The position that is stored.
         stored: Offset,
     },
+    /// The store cannot be set up as configured; trying again does not help.
+    #[error("hot store configuration: {0}")]
+    Configuration(String),
     /// A stored value cannot be read back.
     #[error("hot store value {key} is damaged: {reason}")]
     Damaged {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use events::TopicPartition;
+
 /// A kind of hot value: its key, its time to live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
@@ -54,9 +56,24 @@ impl Kind {
         }
     }
 
-    /// The whole key of one value.
+    /// The whole key of one value. A kind of one has one key, whatever the id.
     pub fn key(self, id: &str) -> String {
-        format!("{}{id}", self.prefix())
+        format!("{}{}", self.prefix(), self.normal_id(id))
+    }
+
+    /// The kind and id that [`Kind::key`] made `key` from.
+    pub fn of_key(key: &str) -> Option<(Kind, &str)> {
+        Kind::ALL
+            .into_iter()
+            .find_map(|kind| match kind.is_single() {
+                true => (key == kind.prefix()).then_some((kind, "")),
+                false => key.strip_prefix(kind.prefix()).map(|id| (kind, id)),
+            })
+    }
+
+    /// The id as it is kept: empty for a kind of one.
+    pub(crate) fn normal_id(self, id: &str) -> &str {
+        if self.is_single() { "" } else { id }
     }
 
     /// Whether there is only one value of this kind.
@@ -73,5 +90,76 @@ impl Kind {
             Kind::Weather | Kind::Station => 1800,
             Kind::CitySummary => 60,
         })
+    }
+}
+
+/// Redis hash of an owner's positions: field `topic/partition`, value the next
+/// offset to read.
+pub fn positions_key(owner: &str) -> String {
+    format!("citypulse:positions:{owner}")
+}
+
+/// Redis hash of the cells of one partition of an owner.
+pub fn state_key(owner: &str, partition: &TopicPartition) -> String {
+    format!("citypulse:state:{owner}:{partition}")
+}
+
+/// Redis pattern of every [`state_key`] of an owner.
+pub fn state_pattern(owner: &str) -> String {
+    format!("{}*", escape_glob(&format!("citypulse:state:{owner}:")))
+}
+
+/// Redis channel of change notices. Channels are shared by all databases of a
+/// server, so each database but the first has its own.
+pub fn changes_channel(database: i64) -> String {
+    match database {
+        0 => "citypulse:changes".to_owned(),
+        other => format!("citypulse:changes:{other}"),
+    }
+}
+
+/// `text` as a Redis pattern that matches only itself.
+pub fn escape_glob(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for character in text.chars() {
+        if matches!(character, '*' | '?' | '[' | ']' | '\\' | '^') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_leads_back_to_its_kind_and_id() {
+        for kind in Kind::ALL {
+            for id in ["", "a", "a:b *?[]\\ \"é", "current"] {
+                let expected = if kind.is_single() { "" } else { id };
+                assert_eq!(Kind::of_key(&kind.key(id)), Some((kind, expected)));
+            }
+        }
+    }
+
+    #[test]
+    fn keys_of_our_own_are_no_values() {
+        let partition = TopicPartition::new("gps_data", 3);
+        for key in [
+            positions_key("speed"),
+            state_key("speed", &partition),
+            changes_channel(0),
+            changes_channel(2),
+            "weather:current:x".to_owned(),
+        ] {
+            assert_eq!(Kind::of_key(&key), None, "{key}");
+        }
+    }
+
+    #[test]
+    fn pattern_characters_are_escaped() {
+        assert_eq!(escape_glob("a*b?[c]\\d"), "a\\*b\\?\\[c\\]\\\\d");
     }
 }

@@ -7,11 +7,15 @@
 //! Two implementations of the [`HotStore`] port pass one contract suite
 //! (`contract.rs`): [`redis`] and [`memory`], embedded.
 
+#[cfg(any(test, feature = "contract"))]
 pub mod contract;
 mod error;
 pub mod keys;
+mod mailbox;
 pub mod memory;
 pub mod redis;
+#[cfg(any(test, feature = "contract"))]
+pub mod testing;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -56,7 +60,8 @@ pub struct HotBatch {
     pub updates: Vec<Update>,
     /// State in progress.
     pub cells: Vec<Cell>,
-    /// The records that this follows from; empty for timer-driven values.
+    /// The records that this follows from, at most one advance per partition;
+    /// empty for timer-driven values.
     pub advances: Vec<Advance>,
 }
 
@@ -74,8 +79,9 @@ pub struct Entry {
 /// A change, as told to watchers.
 #[derive(Clone, Debug)]
 pub struct Notice {
-    /// The positions it covers: a watcher that sees `from` differ from the last
-    /// `to` of a partition has missed something and must read again.
+    /// The positions it covers. Where `from` differs from the last `to` of the
+    /// same owner and partition something was missed; the watch has then already
+    /// returned [`WatchEvent::Gap`].
     pub advances: Vec<Advance>,
     /// What changed.
     pub updates: Vec<Update>,
@@ -90,7 +96,9 @@ pub enum WatchEvent {
     Gap,
 }
 
-/// A subscription to changes.
+/// A subscription to changes. What waits for a slow watcher is bounded: beyond
+/// the bound it is dropped and the watcher is told [`WatchEvent::Gap`]. That a
+/// value's time to live ran out is not told.
 #[async_trait]
 pub trait Watch: Send {
     /// The next change. Waits, also through a lost connection, after which it
@@ -105,7 +113,9 @@ pub trait HotStore: Send + Sync + 'static {
     /// `owner` names the layer whose positions these are. Refused with
     /// [`Error::Conflict`], changing nothing, when a partition's stored position
     /// is not the advance's `from` (a stored position that is absent matches any).
-    /// Each written value lives for its kind's time to live from now.
+    /// Each written value lives for its kind's time to live from now. A batch
+    /// whose answer was lost ([`Error::is_retryable`]) may be sent again as it is:
+    /// it counts as applied if the first try reached the store.
     async fn apply(&self, owner: &str, batch: HotBatch) -> Result<()>;
 
     /// The positions stored for `owner`.

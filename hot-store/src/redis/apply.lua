@@ -1,0 +1,49 @@
+#!lua
+-- Applies one batch: all of it, or nothing where a position is not as expected.
+-- KEYS[1]  hash of the owner's positions
+-- ARGV[1]  the change notice (MessagePack), published as it is:
+--          { version, owner, { partition, from, to, ... },
+--            { time to live in ms, { key, value, ... }, ... }, { deleted key, ... } }
+-- ARGV[3]  channel of change notices
+-- ARGV[2]  state in progress (MessagePack):
+--          { hash, { field, value, ... }, { deleted field, ... }, ... }
+-- Returns nil, or { index of the advance, stored position } of a conflict.
+-- Numbers travel as text: Lua's would lose digits of large offsets.
+local call = redis.call
+local notice = cmsgpack.unpack(ARGV[1])
+local advances, sets, deletes = notice[3], notice[4], notice[5]
+
+for i = 1, #advances, 3 do
+  local stored = call('HGET', KEYS[1], advances[i])
+  if stored and stored ~= advances[i + 1] then
+    return { (i - 1) / 3, stored }
+  end
+end
+
+-- A command takes at most a few thousand arguments from Lua's stack.
+local function in_parts(command, key, list)
+  for first = 1, #list, 1000 do
+    call(command, key, unpack(list, first, math.min(first + 999, #list)))
+  end
+end
+
+-- First what can fail, on a key that somebody gave another type.
+local cells = cmsgpack.unpack(ARGV[2])
+for i = 1, #cells, 3 do
+  in_parts('HSET', cells[i], cells[i + 1])
+  in_parts('HDEL', cells[i], cells[i + 2])
+end
+for i = 1, #advances, 3 do
+  call('HSET', KEYS[1], advances[i], advances[i + 2])
+end
+for i = 1, #sets, 2 do
+  local time_to_live_ms, values = sets[i], sets[i + 1]
+  for v = 1, #values, 2 do
+    call('SET', values[v], values[v + 1], 'PX', time_to_live_ms)
+  end
+end
+for i = 1, #deletes do
+  call('DEL', deletes[i])
+end
+call('PUBLISH', ARGV[3], ARGV[1])
+return nil

@@ -1,0 +1,264 @@
+//! How a batch travels to the server's script and on to the watchers.
+//!
+//! MessagePack, because the server's Lua reads it in one call. Everything is an
+//! array or a string; see `apply.lua` for the shape. The first element is the
+//! version: a watcher that does not know it reads everything again.
+
+use bytes::Bytes;
+use events::{Advance, Offset, TopicPartition};
+
+use crate::keys::state_key;
+use crate::{Cell, Kind, Notice, Update};
+
+const VERSION: u8 = 1;
+
+/// The change notice of a batch.
+pub(super) fn encode_notice(owner: &str, updates: &[Update], advances: &[Advance]) -> Vec<u8> {
+    let bytes: usize = updates
+        .iter()
+        .map(|update| 50 + update.id.len() + update.value.as_ref().map_or(0, Bytes::len))
+        .sum();
+    let mut out = Vec::with_capacity(bytes + 100 * advances.len() + 64);
+    array(&mut out, 5);
+    out.push(VERSION);
+    string(&mut out, owner.as_bytes());
+    array(&mut out, 3 * advances.len());
+    for advance in advances {
+        string(&mut out, advance.partition.to_string().as_bytes());
+        string(&mut out, advance.from.to_string().as_bytes());
+        string(&mut out, advance.to.to_string().as_bytes());
+    }
+    encode_updates(&mut out, updates);
+    out
+}
+
+fn encode_updates(out: &mut Vec<u8>, updates: &[Update]) {
+    let mut set = [0_usize; Kind::ALL.len()];
+    let mut deleted = 0;
+    for update in updates {
+        match update.value {
+            Some(_) => set[update.kind as usize] += 1,
+            None => deleted += 1,
+        }
+    }
+    array(out, 2 * set.iter().filter(|&&count| count > 0).count());
+    for kind in Kind::ALL {
+        let count = set[kind as usize];
+        if count == 0 {
+            continue;
+        }
+        string(out, kind.time_to_live().as_millis().to_string().as_bytes());
+        array(out, 2 * count);
+        for update in updates.iter().filter(|update| update.kind == kind) {
+            if let Some(value) = &update.value {
+                key(out, update);
+                string(out, value);
+            }
+        }
+    }
+    array(out, deleted);
+    for update in updates.iter().filter(|update| update.value.is_none()) {
+        key(out, update);
+    }
+}
+
+/// The private part of a batch; `cells` is put in the order of partitions.
+pub(super) fn encode_cells(owner: &str, cells: &mut [Cell]) -> Vec<u8> {
+    cells.sort_by(|a, b| a.partition.cmp(&b.partition));
+    let groups = || cells.chunk_by(|a, b| a.partition == b.partition);
+    let bytes: usize = cells
+        .iter()
+        .map(|cell| 10 + cell.key.len() + cell.value.as_ref().map_or(0, Bytes::len))
+        .sum();
+    let mut out = Vec::with_capacity(bytes + 64);
+    array(&mut out, 3 * groups().count());
+    for group in groups() {
+        let set = group.iter().filter(|cell| cell.value.is_some()).count();
+        string(&mut out, state_key(owner, &group[0].partition).as_bytes());
+        array(&mut out, 2 * set);
+        for cell in group {
+            if let Some(value) = &cell.value {
+                string(&mut out, cell.key.as_bytes());
+                string(&mut out, value);
+            }
+        }
+        array(&mut out, group.len() - set);
+        for cell in group.iter().filter(|cell| cell.value.is_none()) {
+            string(&mut out, cell.key.as_bytes());
+        }
+    }
+    out
+}
+
+/// Reads what [`encode_notice`] wrote: the owner and the notice. `None` for
+/// anything else, such as another version.
+pub(super) fn decode_notice(payload: &[u8]) -> Option<(String, Notice)> {
+    let mut input = Input(payload);
+    if input.array()? != 5 || input.byte()? != VERSION {
+        return None;
+    }
+    let owner = input.text()?.to_owned();
+    let mut advances = Vec::new();
+    for _ in 0..input.array()? / 3 {
+        advances.push(Advance {
+            partition: TopicPartition::parse(input.text()?)?,
+            from: input.offset()?,
+            to: input.offset()?,
+        });
+    }
+    let mut updates = Vec::new();
+    for _ in 0..input.array()? / 2 {
+        let _time_to_live_ms = input.text()?;
+        for _ in 0..input.array()? / 2 {
+            let (kind, id) = Kind::of_key(input.text()?)?;
+            // Copied: watchers keep single values, not whole payloads.
+            let value = Some(Bytes::copy_from_slice(input.string()?));
+            updates.push(Update {
+                kind,
+                id: id.to_owned(),
+                value,
+            });
+        }
+    }
+    for _ in 0..input.array()? {
+        let (kind, id) = Kind::of_key(input.text()?)?;
+        updates.push(Update {
+            kind,
+            id: id.to_owned(),
+            value: None,
+        });
+    }
+    input
+        .0
+        .is_empty()
+        .then_some((owner, Notice { advances, updates }))
+}
+
+fn array(out: &mut Vec<u8>, length: usize) {
+    match length {
+        0..16 => out.push(0x90 | length as u8),
+        // A batch of 2^32 values does not fit into memory.
+        _ => {
+            out.push(0xdd);
+            out.extend_from_slice(&(length as u32).to_be_bytes());
+        }
+    }
+}
+
+fn string(out: &mut Vec<u8>, bytes: &[u8]) {
+    string_head(out, bytes.len());
+    out.extend_from_slice(bytes);
+}
+
+fn string_head(out: &mut Vec<u8>, length: usize) {
+    match length {
+        0..32 => out.push(0xa0 | length as u8),
+        32..256 => out.extend_from_slice(&[0xd9, length as u8]),
+        _ => {
+            out.push(0xdb);
+            out.extend_from_slice(&(length as u32).to_be_bytes());
+        }
+    }
+}
+
+/// The whole Redis key of an update, without building it first.
+fn key(out: &mut Vec<u8>, update: &Update) {
+    let (prefix, id) = (update.kind.prefix(), update.kind.normal_id(&update.id));
+    string_head(out, prefix.len() + id.len());
+    out.extend_from_slice(prefix.as_bytes());
+    out.extend_from_slice(id.as_bytes());
+}
+
+/// Takes from the front; `None` where the bytes are not as expected.
+struct Input<'a>(&'a [u8]);
+
+impl<'a> Input<'a> {
+    fn byte(&mut self) -> Option<u8> {
+        let (&first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(first)
+    }
+
+    fn length(&mut self) -> Option<usize> {
+        let (length, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(u32::from_be_bytes(*length) as usize)
+    }
+
+    fn array(&mut self) -> Option<usize> {
+        match self.byte()? {
+            head @ 0x90..=0x9f => Some(usize::from(head & 0x0f)),
+            0xdd => self.length(),
+            _ => None,
+        }
+    }
+
+    fn string(&mut self) -> Option<&'a [u8]> {
+        let length = match self.byte()? {
+            head @ 0xa0..=0xbf => usize::from(head & 0x1f),
+            0xd9 => usize::from(self.byte()?),
+            0xdb => self.length()?,
+            _ => return None,
+        };
+        let (bytes, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(bytes)
+    }
+
+    fn text(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.string()?).ok()
+    }
+
+    fn offset(&mut self) -> Option<Offset> {
+        self.text()?.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn updates() -> impl Strategy<Value = Vec<Update>> {
+        let value = proptest::option::of(proptest::collection::vec(any::<u8>(), 0..300));
+        let update = (0..Kind::ALL.len(), ".{0,130}", value).prop_map(|(kind, id, value)| {
+            let kind = Kind::ALL[kind];
+            Update {
+                kind,
+                id: kind.normal_id(&id).to_owned(),
+                value: value.map(Bytes::from),
+            }
+        });
+        proptest::collection::vec(update, 0..60)
+    }
+
+    proptest! {
+        #[test]
+        fn a_notice_reads_back(updates in updates(), from in any::<i64>(), to in any::<i64>()) {
+            let advance = Advance { partition: TopicPartition::new("gps/data", 7), from, to };
+            let payload = encode_notice("speed", &updates, std::slice::from_ref(&advance));
+            let (owner, notice) = decode_notice(&payload).expect("reads back");
+            prop_assert_eq!(owner, "speed");
+            prop_assert_eq!(notice.advances, vec![advance]);
+            let order = |updates: &[Update]| {
+                let mut order = updates.to_vec();
+                order.sort_by(|a, b| (a.kind, &a.id, &a.value).cmp(&(b.kind, &b.id, &b.value)));
+                order
+            };
+            prop_assert_eq!(order(&notice.updates), order(&updates));
+        }
+
+        #[test]
+        fn noise_is_refused_without_panic(noise in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode_notice(&noise);
+        }
+    }
+
+    #[test]
+    fn another_version_is_refused() {
+        let mut payload = encode_notice("speed", &[], &[]);
+        payload[1] = VERSION + 1;
+        assert!(decode_notice(&payload).is_none());
+    }
+}
