@@ -3,21 +3,37 @@
 /// Degrees clockwise from north of one of the 16 compass points: `North-East`,
 /// `NE`, `north east`, `NNW`, `south_south_west`, `westbound`.
 pub(super) fn degrees(word: &str) -> Option<f64> {
-    // The longest name is "north-north-east-bound".
-    if word.len() > 24 {
-        return None;
+    let mut rest = word.trim().as_bytes();
+    if let Some((name, ending)) = rest.split_last_chunk::<5>()
+        && ending.eq_ignore_ascii_case(b"bound")
+    {
+        rest = name;
     }
-    let lower = word.to_ascii_lowercase();
-    let lower = lower.trim().strip_suffix("bound").unwrap_or(lower.trim());
-    let letters: String = lower
-        .replace("north", "n")
-        .replace("east", "e")
-        .replace("south", "s")
-        .replace("west", "w")
-        .chars()
-        .filter(|c| !matches!(c, ' ' | '-' | '_'))
-        .collect();
-    let point = POINTS.iter().position(|name| *name == letters)?;
+    let mut letters = [0; 3];
+    let mut count = 0;
+    while let Some((&first, others)) = rest.split_first() {
+        rest = others;
+        if matches!(first, b' ' | b'-' | b'_') {
+            continue;
+        }
+        let (letter, after_first): (u8, &[u8]) = match first.to_ascii_lowercase() {
+            b'n' => (b'n', b"orth"),
+            b'e' => (b'e', b"ast"),
+            b's' => (b's', b"outh"),
+            b'w' => (b'w', b"est"),
+            _ => return None,
+        };
+        if let Some((spelled, others)) = rest.split_at_checked(after_first.len())
+            && spelled.eq_ignore_ascii_case(after_first)
+        {
+            rest = others;
+        }
+        *letters.get_mut(count)? = letter;
+        count += 1;
+    }
+    let point = POINTS
+        .iter()
+        .position(|name| name.as_bytes() == &letters[..count])?;
     Some(point as f64 * 22.5)
 }
 

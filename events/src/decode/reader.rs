@@ -125,6 +125,7 @@ impl<'a> Reader<'a> {
 
     /// The stream's fields are read: checks what every event needs, and that
     /// nothing follows.
+    #[inline]
     pub(super) fn finish(&mut self, body: Body) -> Result<Event> {
         if self.json.peek().is_some() {
             return Err(self.no_object("nothing after the closing brace"));
@@ -289,7 +290,7 @@ impl<'a> Reader<'a> {
     pub(crate) fn name(&mut self, slot: &mut Option<CompactString>, expected: &str) -> Result<()> {
         match self.string_or_null(expected)? {
             Some(text) if text.is_empty() => Err(self.wrong(expected)),
-            Some(text) => self.fill(slot, CompactString::from(text)),
+            Some(text) => self.fill(slot, CompactString::new(text)),
             None => Ok(()),
         }
     }
@@ -577,11 +578,21 @@ impl<'a> Reader<'a> {
 
     #[inline]
     fn fill<T: PartialEq>(&self, slot: &mut Option<T>, value: T) -> Result<()> {
-        if slot.as_ref().is_some_and(|before| *before != value) {
-            return Err(self.wrong("the value that the same field has earlier in the message"));
+        match slot {
+            None => {
+                *slot = Some(value);
+                Ok(())
+            }
+            Some(before) => self.check_repeated(*before == value),
         }
-        *slot = Some(value);
-        Ok(())
+    }
+
+    #[cold]
+    fn check_repeated(&self, is_same: bool) -> Result<()> {
+        match is_same {
+            true => Ok(()),
+            false => Err(self.wrong("the value that the same field has earlier in the message")),
+        }
     }
 
     /// The current field's value is not what belongs there.

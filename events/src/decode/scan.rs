@@ -79,7 +79,7 @@ impl<'a> Scanner<'a> {
 
     /// Passes a string and returns what is between its quotes, as written. The
     /// escapes in it are checked by [`unescape`].
-    #[inline]
+    #[inline(always)]
     pub(super) fn string(&mut self) -> Result<RawString<'a>, Fault> {
         if !self.pass(b'"') {
             return Err(Fault::Syntax);
@@ -224,17 +224,18 @@ impl<'a> Scanner<'a> {
     #[inline]
     fn digits(&mut self, significand: &mut u64) -> usize {
         let start = self.at;
-        while let Some(digit) = self
-            .text
-            .as_bytes()
-            .get(self.at)
+        let rest = self.text.as_bytes().get(start..).unwrap_or_default();
+        let mut count = 0;
+        for digit in rest
+            .iter()
             .map(|byte| byte.wrapping_sub(b'0'))
-            && digit < 10
+            .take_while(|digit| *digit < 10)
         {
             *significand = significand.wrapping_mul(10).wrapping_add(u64::from(digit));
-            self.at += 1;
+            count += 1;
         }
-        self.at - start
+        self.at = start + count;
+        count
     }
 
     #[inline]
