@@ -92,6 +92,11 @@ export function CityMap({ city }: { city: City | null }) {
     const overlay = new MapboxOverlay({
       interleaved: false,
       pickingRadius: PICK_RADIUS_PX,
+      // The map below it takes the keyboard; a second stop without a name would only confuse.
+      onLoad: () => {
+        const canvas = map.getContainer().querySelector<HTMLCanvasElement>('#deckgl-overlay');
+        if (canvas) canvas.tabIndex = -1;
+      },
       onClick: (info) => {
         const hit = hoveredOf(info, scene.current);
         if (hit?.kind === 'vehicle' || hit?.kind === 'incident') useUi.getState().select(hit);

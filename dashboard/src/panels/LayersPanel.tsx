@@ -35,7 +35,7 @@ function Row({ layer, name, count, children }: RowProps) {
         className={styles.toggle}
         onClick={() => toggle(layer)}
       >
-        <span className={styles.name}>{name}</span>
+        <span className={styles.name}>{name}</span>{' '}
         {count !== undefined && <span className={styles.count}>{formatNumber(count)}</span>}
         <span className={styles.switch} aria-hidden="true" />
       </button>

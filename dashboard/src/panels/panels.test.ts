@@ -1,0 +1,55 @@
+// @vitest-environment jsdom
+import { describe, expect, it } from 'vitest';
+import type { Incident } from '../api/types';
+import { describeConnection } from './ConnectionPill';
+import { byUrgency } from './IncidentsPanel';
+import { vehicleKind } from './VehiclePanel';
+
+describe('the connection in words', () => {
+  it('differs from phase to phase and counts down', () => {
+    const phases = [
+      describeConnection({ phase: 'live', attempt: 0, since_ms: 0, last_message_ms: 0 }, 9_000),
+      describeConnection({ phase: 'stale', attempt: 0, since_ms: 0, last_message_ms: 1_000 }, 15_000),
+      describeConnection({ phase: 'connecting', attempt: 0 }, 0),
+      describeConnection({ phase: 'connecting', attempt: 2 }, 0),
+      describeConnection({ phase: 'waiting', attempt: 2, retry_at_ms: 4_200 }, 1_000),
+      describeConnection({ phase: 'offline', attempt: 2, retry_at_ms: 4_200 }, 1_000),
+    ].map((words) => words.text);
+    expect(phases).toEqual([
+      'Live',
+      'Silent 14 s',
+      'Connecting',
+      'Reconnecting',
+      'Reconnecting in 4 s',
+      'Offline',
+    ]);
+  });
+});
+
+describe('the list of incidents', () => {
+  it('has the worst first and among equals the newest', () => {
+    const incident = (incident_id: string, severity: string, minute: number): Incident => ({
+      incident_id,
+      severity,
+      incident_type: 'Fire',
+      status: 'Active',
+      latitude: 0,
+      longitude: 0,
+      timestamp: '2026-01-01T01:00:00Z',
+      started_at: `2026-01-01T00:0${minute}:00Z`,
+    });
+    const sorted = [incident('a', 'Low', 9), incident('b', 'Critical', 1), incident('c', 'Critical', 2)]
+      .sort(byUrgency)
+      .map(({ incident_id }) => incident_id);
+    expect(sorted).toEqual(['c', 'b', 'a']);
+  });
+});
+
+describe('what a vehicle is called', () => {
+  it('uses what the stream knows', () => {
+    const placed = { vehicle_id: 'v', latitude: 0, longitude: 0, timestamp: '' };
+    expect(vehicleKind({ ...placed, make: 'Volvo', model: 'EX30' })).toBe('Volvo EX30');
+    expect(vehicleKind({ ...placed, vehicle_type: 'bus' })).toBe('Bus');
+    expect(vehicleKind(placed)).toBe('Vehicle');
+  });
+});
