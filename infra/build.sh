@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Builds the optimised binary and prints its path as the last line.
 . "$(dirname "$0")/lib.sh"
-need_toolchain cargo "Rust 1.95 (https://rustup.rs)"
-need_toolchain cmake "cmake"
+need_rust
 "$ROOT/infra/dashboard.sh"
 cd "$ROOT"
 cargo build --release --bin citypulse

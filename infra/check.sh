@@ -27,6 +27,7 @@ install_cargo_deny() {
 
 dashboard_check() { (cd "$ROOT/dashboard" && npm run --silent check); }
 
+need_rust
 cd "$ROOT"
 "$ROOT/infra/dashboard.sh"
 only_once cargo-deny install_cargo_deny

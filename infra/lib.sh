@@ -16,6 +16,13 @@ need_toolchain() {
   command -v "$1" >/dev/null || die "$1 is missing: install $2 and try again"
 }
 
+# What compiling the workspace takes: Rust, and for librdkafka a C compiler and OpenSSL.
+need_rust() {
+  need_toolchain cargo "Rust 1.95 (https://rustup.rs)"
+  need_packages cc=build-essential cmake=cmake pkg-config=pkg-config
+  pkg-config --exists openssl zlib || install_packages libssl-dev zlib1g-dev
+}
+
 # need_packages COMMAND=PACKAGE...: Debian packages whose command is missing are installed.
 need_packages() {
   local pair missing=()

@@ -2,8 +2,7 @@
 # Builds what changed and starts the whole platform in one process.
 #   run.sh [FLAGS OF citypulse up...]
 . "$(dirname "$0")/lib.sh"
-need_toolchain cargo "Rust 1.95 (https://rustup.rs)"
-need_toolchain cmake "cmake"
+need_rust
 "$ROOT/infra/dashboard.sh"
 cd "$ROOT"
 [ -d "$CARGO_TARGET_DIR/debug" ] || say "compiling (about 15 minutes the first time, seconds from then on)"

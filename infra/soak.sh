@@ -5,6 +5,8 @@
 export CITYPULSE_SOAK_SECONDS=${SOAK_SECONDS:-600}
 export CITYPULSE_SOAK_RATE=${SOAK_RATE:-5000}
 export CITYPULSE_SOAK_KILLS=${SOAK_KILLS:-5}
+export CITYPULSE_TEST_REAL_SERVERS=1
+need_rust
 "$ROOT/infra/stack.sh" install kafka redis minio
 "$ROOT/infra/dashboard.sh"
 cd "$ROOT"

@@ -21,12 +21,13 @@ step() {
 }
 
 set_up_tools() {
-  need_toolchain cargo "Rust 1.95 (https://rustup.rs)"
-  need_toolchain cmake "cmake"
+  need_rust
   need_packages chromium=chromium
   "$ROOT/infra/stack.sh" install kafka redis minio
   CITYPULSE_TEST_PYTHON=$("$ROOT/infra/python.sh")
   export CITYPULSE_TEST_PYTHON
+  # The end-to-end tests may start servers of their own, also several after another.
+  export CITYPULSE_TEST_REAL_SERVERS=1
 }
 
 # A stack of its own beside whatever else runs on this machine, gone afterwards.
