@@ -45,16 +45,12 @@ fn main() -> Result<()> {
     let own: Vec<_> = events.iter().map(Event::to_json).collect();
 
     let mut report = Report::new("decode");
-    measure_decode(
+    measure_decode::<String>(
         &mut report,
-        "decode vehicle_data, seed producer's form",
+        "decode vehicle_data, as Python writes it",
         &python,
     );
-    measure_decode(
-        &mut report,
-        "decode vehicle_data, our generators' form",
-        &own,
-    );
+    measure_decode::<f64>(&mut report, "decode vehicle_data, as we write it", &own);
     measure_encode(&mut report, &events)?;
     report.finish()
 }
