@@ -32,7 +32,12 @@ fn push_feature(out: &mut String, segment: &Segment) {
     for (index, point) in segment.line.iter().enumerate() {
         let comma = if index > 0 { "," } else { "" };
         let round = |degrees: f64| (degrees * 1e6).round() / 1e6;
-        let _ = write!(out, "{comma}[{},{}]", round(point.longitude), round(point.latitude));
+        let _ = write!(
+            out,
+            "{comma}[{},{}]",
+            round(point.longitude),
+            round(point.latitude)
+        );
     }
     out.push_str("]}}");
 }

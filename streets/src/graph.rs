@@ -30,7 +30,11 @@ impl Graph {
         let (entry_starts, entries) = exits_by_node(segments, node_count, true);
         let order = finishing_order(&starts, &exits);
         let is_main = largest_component(&order, &entry_starts, &entries);
-        Self { starts, exits, is_main }
+        Self {
+            starts,
+            exits,
+            is_main,
+        }
     }
 
     pub fn exits(&self, node: NodeIndex) -> &[Exit] {
@@ -53,10 +57,24 @@ fn exits_by_node(segments: &[Segment], node_count: u32, reversed: bool) -> (Vec<
         let index = SegmentIndex(index as u32);
         let (from, to) = (segment.from_node, segment.to_node);
         if !reversed || !segment.one_way {
-            all.push((from, Exit { segment: index, forward: !reversed, to }));
+            all.push((
+                from,
+                Exit {
+                    segment: index,
+                    forward: !reversed,
+                    to,
+                },
+            ));
         }
         if reversed || !segment.one_way {
-            all.push((to, Exit { segment: index, forward: reversed, to: from }));
+            all.push((
+                to,
+                Exit {
+                    segment: index,
+                    forward: reversed,
+                    to: from,
+                },
+            ));
         }
     }
     all.sort_by_key(|(node, exit)| (*node, exit.segment, !exit.forward));
@@ -124,5 +142,8 @@ fn largest_component(order: &[NodeIndex], entry_starts: &[u32], entries: &[Exit]
             largest = (size, number);
         }
     }
-    component.into_iter().map(|number| number == largest.1).collect()
+    component
+        .into_iter()
+        .map(|number| number == largest.1)
+        .collect()
 }

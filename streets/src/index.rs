@@ -79,8 +79,16 @@ impl Grid {
         let (cell_lon, cell_lat) = (cell_m / kx, cell_m / M_PER_DEGREE);
         let columns = ((east - west) / cell_lon) as i32 + 1;
         let rows = ((north - south) / cell_lat) as i32 + 1;
-        let mut grid =
-            Self { west, south, cell_lon, cell_lat, columns, rows, starts: Vec::new(), pieces: Vec::new() };
+        let mut grid = Self {
+            west,
+            south,
+            cell_lon,
+            cell_lat,
+            columns,
+            rows,
+            starts: Vec::new(),
+            pieces: Vec::new(),
+        };
         grid.fill(segments, cell_m);
         grid
     }
@@ -92,7 +100,15 @@ impl Grid {
             let mut start_m = 0.0;
             for pair in segment.line.windows(2) {
                 let length_m = pair[0].distance_m(pair[1]);
-                self.place(pair[0], pair[1], start_m, length_m, cell_m, tag, &mut placed);
+                self.place(
+                    pair[0],
+                    pair[1],
+                    start_m,
+                    length_m,
+                    cell_m,
+                    tag,
+                    &mut placed,
+                );
                 start_m += length_m;
             }
         }
@@ -152,27 +168,51 @@ impl Grid {
         ((y / self.cell_lat).floor() as i32).clamp(0, self.rows - 1)
     }
 
-    pub fn nearest(&self, location: Location, heading_deg: Option<f64>, max_distance_m: f64) -> Option<Match> {
-        let (x, y) = (location.longitude - self.west, location.latitude - self.south);
+    pub fn nearest(
+        &self,
+        location: Location,
+        heading_deg: Option<f64>,
+        max_distance_m: f64,
+    ) -> Option<Match> {
+        let (x, y) = (
+            location.longitude - self.west,
+            location.latitude - self.south,
+        );
         let kx = M_PER_DEGREE * location.latitude.to_radians().cos();
         let heading = heading_deg.map(|degrees| {
             let (sin, cos) = degrees.to_radians().sin_cos();
             (sin as f32, cos as f32)
         });
-        let query = Query { x: x as f32, y: y as f32, kx: kx as f32, heading, max_m: max_distance_m as f32 };
-        let mut best = Best { score: f32::INFINITY, found: None };
+        let query = Query {
+            x: x as f32,
+            y: y as f32,
+            kx: kx as f32,
+            heading,
+            max_m: max_distance_m as f32,
+        };
+        let mut best = Best {
+            score: f32::INFINITY,
+            found: None,
+        };
         let (column, row) = ((x / self.cell_lon).floor(), (y / self.cell_lat).floor());
         let (cell_x_m, cell_y_m) = (self.cell_lon * kx, self.cell_lat * M_PER_DEGREE);
         // How far the fix is from the edges of its own cell.
         let (inside_x, inside_y) = (x / self.cell_lon - column, y / self.cell_lat - row);
-        let slack_m = (inside_x.min(1.0 - inside_x) * cell_x_m).min(inside_y.min(1.0 - inside_y) * cell_y_m);
+        let slack_m =
+            (inside_x.min(1.0 - inside_x) * cell_x_m).min(inside_y.min(1.0 - inside_y) * cell_y_m);
         let smallest_m = cell_x_m.min(cell_y_m);
         let beyond = |low: f64, high: i32| (-low).max(low - f64::from(high - 1)).max(0.0);
         let first = beyond(column, self.columns).max(beyond(row, self.rows));
         let mut ring = first;
         loop {
-            let nearest_possible_m = if ring > 0.0 { (ring - 1.0) * smallest_m + slack_m } else { 0.0 };
-            let farthest = column.max(f64::from(self.columns) - column).max(row.max(f64::from(self.rows) - row));
+            let nearest_possible_m = if ring > 0.0 {
+                (ring - 1.0) * smallest_m + slack_m
+            } else {
+                0.0
+            };
+            let farthest = column
+                .max(f64::from(self.columns) - column)
+                .max(row.max(f64::from(self.rows) - row));
             // Written so that a NaN anywhere ends the search.
             let may_be_nearer = nearest_possible_m <= f64::from(best.score.min(query.max_m));
             if !may_be_nearer || ring > farthest {
@@ -215,7 +255,11 @@ impl Piece {
         let (dx, dy) = ((self.x2 - self.x1) * query.kx, (self.y2 - self.y1) * KY);
         let (px, py) = ((query.x - self.x1) * query.kx, (query.y - self.y1) * KY);
         let length2 = dx * dx + dy * dy;
-        let along = if length2 > 0.0 { ((px * dx + py * dy) / length2).clamp(0.0, 1.0) } else { 0.0 };
+        let along = if length2 > 0.0 {
+            ((px * dx + py * dy) / length2).clamp(0.0, 1.0)
+        } else {
+            0.0
+        };
         let (ex, ey) = (px - dx * along, py - dy * along);
         let distance2 = ex * ex + ey * ey;
         let limit = best.score.min(query.max_m);
@@ -228,21 +272,32 @@ impl Piece {
         let segment = SegmentIndex(self.segment & !ONE_WAY);
         // Ties go to the lower number, so that the answer does not depend on
         // the order of the cells.
-        let is_better = score < best.score || (score == best.score && best.found.is_some_and(|m| segment < m.segment));
+        let is_better = score < best.score
+            || (score == best.score && best.found.is_some_and(|m| segment < m.segment));
         if is_better {
             let offset_m = f64::from(self.start_m + along * length);
             best.score = score;
-            best.found = Some(Match { segment, distance_m: f64::from(distance), offset_m });
+            best.found = Some(Match {
+                segment,
+                distance_m: f64::from(distance),
+                offset_m,
+            });
         }
     }
 
     fn heading_penalty_m(&self, query: &Query, dx: f32, dy: f32, length: f32) -> f32 {
-        let Some((hx, hy)) = query.heading else { return 0.0 };
+        let Some((hx, hy)) = query.heading else {
+            return 0.0;
+        };
         if length <= 0.0 {
             return 0.0;
         }
         let agreement = (hx * dx + hy * dy) / length;
-        let agreement = if self.segment & ONE_WAY != 0 { agreement } else { agreement.abs() };
+        let agreement = if self.segment & ONE_WAY != 0 {
+            agreement
+        } else {
+            agreement.abs()
+        };
         HEADING_PENALTY_M * (1.0 - agreement)
     }
 }

@@ -71,7 +71,15 @@ impl StreetNetwork {
         by_id.sort_by(|a, b| segments[a.as_usize()].id.cmp(&segments[b.as_usize()].id));
         let graph = Graph::new(&segments, node_count);
         let grid = Grid::new(&segments, bounds);
-        Ok(Self { name: name.to_owned(), segments, by_id, bounds, node_locations, graph, grid })
+        Ok(Self {
+            name: name.to_owned(),
+            segments,
+            by_id,
+            bounds,
+            node_locations,
+            graph,
+            grid,
+        })
     }
 
     /// The city's name, or the file's.
@@ -92,7 +100,10 @@ impl StreetNetwork {
     /// The middle of the bounds.
     pub fn center(&self) -> Location {
         let [west, south, east, north] = self.bounds;
-        Location { latitude: (south + north) / 2.0, longitude: (west + east) / 2.0 }
+        Location {
+            latitude: (south + north) / 2.0,
+            longitude: (west + east) / 2.0,
+        }
     }
 
     /// Every segment, in the source's order.
@@ -107,7 +118,9 @@ impl StreetNetwork {
 
     /// The segment of that id.
     pub fn by_id(&self, id: &str) -> Option<SegmentIndex> {
-        let found = self.by_id.binary_search_by(|index| self.segment(*index).id.as_str().cmp(id));
+        let found = self
+            .by_id
+            .binary_search_by(|index| self.segment(*index).id.as_str().cmp(id));
         found.ok().map(|position| self.by_id[position])
     }
 
@@ -115,7 +128,12 @@ impl StreetNetwork {
     /// heading (degrees clockwise from north), a street across it counts as
     /// 15 m further away and a carriageway against it as 30 m, so that the
     /// right one of two parallel carriageways is found.
-    pub fn nearest(&self, location: Location, heading_deg: Option<f64>, max_distance_m: f64) -> Option<Match> {
+    pub fn nearest(
+        &self,
+        location: Location,
+        heading_deg: Option<f64>,
+        max_distance_m: f64,
+    ) -> Option<Match> {
         self.grid.nearest(location, heading_deg, max_distance_m)
     }
 

@@ -31,7 +31,11 @@ pub(crate) fn split_at_junctions(ways: Vec<Way>) -> (Vec<Segment>, u32) {
         let last = way.nodes.len().saturating_sub(1);
         for (position, node) in way.nodes.iter().enumerate() {
             // An end is a junction even where nothing else touches it.
-            *uses.entry(*node).or_default() += if position == 0 || position == last { 2 } else { 1 };
+            *uses.entry(*node).or_default() += if position == 0 || position == last {
+                2
+            } else {
+                1
+            };
         }
     }
     let mut splitter = Splitter::default();
@@ -68,8 +72,15 @@ impl Splitter {
 
     fn push(&mut self, way: &Way, start: usize, end: usize) {
         let line = way.line[start..=end].to_vec();
-        let length_m = line.windows(2).map(|pair| pair[0].distance_m(pair[1])).sum();
-        let id = if way.is_whole { way.id.clone() } else { format!("{}-{}", way.id, self.next_part) };
+        let length_m = line
+            .windows(2)
+            .map(|pair| pair[0].distance_m(pair[1]))
+            .sum();
+        let id = if way.is_whole {
+            way.id.clone()
+        } else {
+            format!("{}-{}", way.id, self.next_part)
+        };
         self.next_part += 1;
         if length_m < 0.01 {
             return;
@@ -102,7 +113,13 @@ mod tests {
     use super::*;
 
     fn way(id: &str, nodes: &[i64]) -> Way {
-        let line = nodes.iter().map(|node| Location { latitude: 57.0, longitude: 11.0 + *node as f64 / 1e3 }).collect();
+        let line = nodes
+            .iter()
+            .map(|node| Location {
+                latitude: 57.0,
+                longitude: 11.0 + *node as f64 / 1e3,
+            })
+            .collect();
         Way {
             id: id.into(),
             name: None,
@@ -117,7 +134,8 @@ mod tests {
 
     #[test]
     fn ways_are_cut_where_they_touch_and_share_the_junction() {
-        let (segments, nodes) = split_at_junctions(vec![way("w1", &[1, 2, 3, 4]), way("w2", &[3, 9])]);
+        let (segments, nodes) =
+            split_at_junctions(vec![way("w1", &[1, 2, 3, 4]), way("w2", &[3, 9])]);
         let ids: Vec<_> = segments.iter().map(|segment| segment.id.as_str()).collect();
         assert_eq!(ids, ["w1-0", "w1-1", "w2-0"]);
         assert_eq!(nodes, 4);

@@ -24,7 +24,11 @@ pub(crate) struct Files {
 /// Finds `*_nodes.csv` with its `*_edges.csv` in a folder, or by their prefix.
 pub(crate) fn find(path: &Path) -> Option<Files> {
     if path.is_dir() {
-        let mut found: Vec<_> = std::fs::read_dir(path).ok()?.flatten().map(|entry| entry.path()).collect();
+        let mut found: Vec<_> = std::fs::read_dir(path)
+            .ok()?
+            .flatten()
+            .map(|entry| entry.path())
+            .collect();
         found.sort();
         return found.iter().find_map(|file| {
             let prefix = file.to_str()?.strip_suffix("_nodes.csv")?;
@@ -37,7 +41,10 @@ pub(crate) fn find(path: &Path) -> Option<Files> {
 fn with_prefix(prefix: &str) -> Option<Files> {
     let nodes = PathBuf::from(format!("{prefix}_nodes.csv"));
     let edges = PathBuf::from(format!("{prefix}_edges.csv"));
-    let name = Path::new(prefix).file_name()?.to_string_lossy().into_owned();
+    let name = Path::new(prefix)
+        .file_name()?
+        .to_string_lossy()
+        .into_owned();
     (nodes.is_file() && edges.is_file()).then_some(Files { name, nodes, edges })
 }
 
@@ -61,16 +68,28 @@ pub(crate) fn load(files: &Files) -> Result<StreetNetwork> {
     let mut places: HashMap<i64, Location, FixedState> = HashMap::default();
     read(&files.nodes, |_, node: Node| {
         if !(node.x.abs() <= 180.0 && node.y.abs() <= 90.0) {
-            return Err(format!("x {} and y {}: expected degrees of longitude and latitude", node.x, node.y));
+            return Err(format!(
+                "x {} and y {}: expected degrees of longitude and latitude",
+                node.x, node.y
+            ));
         }
-        places.insert(node.osmid, Location { latitude: node.y, longitude: node.x });
+        places.insert(
+            node.osmid,
+            Location {
+                latitude: node.y,
+                longitude: node.x,
+            },
+        );
         Ok(())
     })?;
     let mut edges: Vec<(u64, Edge)> = Vec::new();
     let mut by_ends: HashMap<(i64, i64), usize, FixedState> = HashMap::default();
     let mut is_two_way: Vec<bool> = Vec::new();
     read(&files.edges, |row, edge: Edge| {
-        if let Some(missing) = [edge.u, edge.v].iter().find(|node| !places.contains_key(node)) {
+        if let Some(missing) = [edge.u, edge.v]
+            .iter()
+            .find(|node| !places.contains_key(node))
+        {
             return Err(format!("node {missing} is not among the nodes"));
         }
         // The opposite edge of one already read makes that one two-way.
@@ -96,7 +115,9 @@ fn to_way(id: u64, edge: &Edge, one_way: bool, places: &HashMap<i64, Location, F
     let limit_kmh = edge
         .speed_mph
         .filter(|mph| mph.is_finite() && *mph > 0.0)
-        .map_or(class.default_limit_kmh(false), |mph| (mph * KMH_PER_MPH).round());
+        .map_or(class.default_limit_kmh(false), |mph| {
+            (mph * KMH_PER_MPH).round()
+        });
     Way {
         id: format!("e{id}"),
         name: None,
@@ -122,10 +143,22 @@ fn class_of(edge: &Edge) -> RoadClass {
     }
 }
 
-fn read<T: DeserializeOwned>(path: &Path, mut take: impl FnMut(u64, T) -> Result<(), String>) -> Result<()> {
-    let at = |line: u64, detail: String| Error::Csv { path: path.to_owned(), line, detail };
-    let file = std::fs::File::open(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
+fn read<T: DeserializeOwned>(
+    path: &Path,
+    mut take: impl FnMut(u64, T) -> Result<(), String>,
+) -> Result<()> {
+    let at = |line: u64, detail: String| Error::Csv {
+        path: path.to_owned(),
+        line,
+        detail,
+    };
+    let file = std::fs::File::open(path).map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let mut reader = csv::ReaderBuilder::new()
+        .trim(csv::Trim::All)
+        .from_reader(file);
     for (row, record) in reader.deserialize().enumerate() {
         let line = row as u64 + 2;
         let record = record.map_err(|error| at(line, error.to_string()))?;

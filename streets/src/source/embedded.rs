@@ -25,18 +25,22 @@ struct Line {
 
 pub(crate) fn gothenburg() -> Result<StreetNetwork> {
     let mut text = String::new();
-    GzDecoder::new(GOTHENBURG).read_to_string(&mut text).map_err(|error| Error::Embedded(error.to_string()))?;
+    GzDecoder::new(GOTHENBURG)
+        .read_to_string(&mut text)
+        .map_err(|error| Error::Embedded(error.to_string()))?;
     let mut ways = Vec::with_capacity(8_000);
     for line in text.lines() {
-        let line: Line = serde_json::from_str(line).map_err(|error| Error::Embedded(error.to_string()))?;
+        let line: Line =
+            serde_json::from_str(line).map_err(|error| Error::Embedded(error.to_string()))?;
         ways.push(to_way(line)?);
     }
     StreetNetwork::from_ways("Gothenburg", ways)
 }
 
 fn to_way(line: Line) -> Result<Way> {
-    let (class, is_link) = RoadClass::from_highway(&line.h)
-        .ok_or_else(|| Error::Embedded(format!("way {} has the unknown class {:?}", line.w, line.h)))?;
+    let (class, is_link) = RoadClass::from_highway(&line.h).ok_or_else(|| {
+        Error::Embedded(format!("way {} has the unknown class {:?}", line.w, line.h))
+    })?;
     let (mut nodes, mut points) = (Vec::new(), Vec::new());
     let (mut longitude, mut latitude) = (0, 0);
     for step in line.p.chunks_exact(2) {
@@ -44,7 +48,10 @@ fn to_way(line: Line) -> Result<Way> {
         latitude += step[1];
         // GeoJSON has no node ids: the place itself is the id.
         nodes.push((longitude << 32) | (latitude & 0xffff_ffff));
-        points.push(Location { latitude: latitude as f64 / 1e7, longitude: longitude as f64 / 1e7 });
+        points.push(Location {
+            latitude: latitude as f64 / 1e7,
+            longitude: longitude as f64 / 1e7,
+        });
     }
     if line.o < 0 {
         nodes.reverse();

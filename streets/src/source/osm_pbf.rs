@@ -18,7 +18,11 @@ pub(crate) fn load(path: &Path) -> Result<StreetNetwork> {
         if let Element::Way(way) = element
             && let Some(tags) = Tags::read(way.tags())
         {
-            ways.push(TaggedWay { id: way.id(), tags, refs: way.refs().collect() });
+            ways.push(TaggedWay {
+                id: way.id(),
+                tags,
+                refs: way.refs().collect(),
+            });
         }
     })?;
     let mut places: HashMap<i64, Option<Location>, FixedState> = HashMap::default();
@@ -27,7 +31,10 @@ pub(crate) fn load(path: &Path) -> Result<StreetNetwork> {
     }
     let mut place = |id: i64, latitude: f64, longitude: f64| {
         if let Some(place) = places.get_mut(&id) {
-            *place = Some(Location { latitude, longitude });
+            *place = Some(Location {
+                latitude,
+                longitude,
+            });
         }
     };
     for_each(path, |element| match element {
@@ -35,15 +42,27 @@ pub(crate) fn load(path: &Path) -> Result<StreetNetwork> {
         Element::DenseNode(node) => place(node.id(), node.lat(), node.lon()),
         _ => {}
     })?;
-    let ways = ways.into_iter().flat_map(|way| way.into_runs(&places)).collect();
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let ways = ways
+        .into_iter()
+        .flat_map(|way| way.into_runs(&places))
+        .collect();
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
     let name = name.split('.').next().unwrap_or(&name).to_owned();
     StreetNetwork::from_ways(&name, ways)
 }
 
 fn for_each(path: &Path, visit: impl for<'a> FnMut(Element<'a>)) -> Result<()> {
-    let pbf = |source| Error::Pbf { path: path.to_owned(), source };
-    ElementReader::from_path(path).map_err(pbf)?.for_each(visit).map_err(pbf)
+    let pbf = |source| Error::Pbf {
+        path: path.to_owned(),
+        source,
+    };
+    ElementReader::from_path(path)
+        .map_err(pbf)?
+        .for_each(visit)
+        .map_err(pbf)
 }
 
 struct TaggedWay {
@@ -95,7 +114,12 @@ impl Tags {
         let (class, is_link) = RoadClass::from_highway(highway)?;
         let is_closed = ["access", "vehicle", "motor_vehicle", "motorcar"]
             .iter()
-            .any(|key| matches!(tags.get(key), Some(&("no" | "private" | "agricultural" | "forestry" | "military"))));
+            .any(|key| {
+                matches!(
+                    tags.get(key),
+                    Some(&("no" | "private" | "agricultural" | "forestry" | "military"))
+                )
+            });
         let is_minor = class == RoadClass::Service
             && matches!(
                 tags.get("service"),
@@ -104,17 +128,28 @@ impl Tags {
         if is_closed || is_minor || tags.get("area") == Some(&"yes") {
             return None;
         }
-        let limit_kmh =
-            tags.get("maxspeed").and_then(|text| limit_kmh(text)).unwrap_or(class.default_limit_kmh(is_link));
-        let is_implied = matches!(tags.get("junction"), Some(&("roundabout" | "circular"))) || class == RoadClass::Motorway;
+        let limit_kmh = tags
+            .get("maxspeed")
+            .and_then(|text| limit_kmh(text))
+            .unwrap_or(class.default_limit_kmh(is_link));
+        let is_implied = matches!(tags.get("junction"), Some(&("roundabout" | "circular")))
+            || class == RoadClass::Motorway;
         let direction = match tags.get("oneway") {
             Some(&("-1" | "reverse")) => -1,
             Some(&("yes" | "true" | "1")) => 1,
             Some(&"no") => 0,
             _ => i8::from(is_implied),
         };
-        let name = tags.get("name").or_else(|| tags.get("ref")).map(|name| (*name).to_owned());
-        Some(Self { name, class, limit_kmh, direction })
+        let name = tags
+            .get("name")
+            .or_else(|| tags.get("ref"))
+            .map(|name| (*name).to_owned());
+        Some(Self {
+            name,
+            class,
+            limit_kmh,
+            direction,
+        })
     }
 }
 
@@ -140,23 +175,39 @@ mod tests {
     fn roundabouts_motorways_and_minus_one_are_one_way() {
         let direction = |tags: &[(&str, &str)]| read(tags).map(|tags| tags.direction);
         assert_eq!(direction(&[("highway", "residential")]), Some(0));
-        assert_eq!(direction(&[("highway", "residential"), ("junction", "roundabout")]), Some(1));
+        assert_eq!(
+            direction(&[("highway", "residential"), ("junction", "roundabout")]),
+            Some(1)
+        );
         assert_eq!(direction(&[("highway", "motorway_link")]), Some(1));
-        assert_eq!(direction(&[("highway", "motorway"), ("oneway", "no")]), Some(0));
-        assert_eq!(direction(&[("highway", "service"), ("oneway", "-1")]), Some(-1));
+        assert_eq!(
+            direction(&[("highway", "motorway"), ("oneway", "no")]),
+            Some(0)
+        );
+        assert_eq!(
+            direction(&[("highway", "service"), ("oneway", "-1")]),
+            Some(-1)
+        );
     }
 
     #[test]
     fn paths_areas_and_closed_ways_are_no_streets() {
         assert_eq!(read(&[("highway", "footway")]), None);
         assert_eq!(read(&[("highway", "service"), ("area", "yes")]), None);
-        assert_eq!(read(&[("highway", "residential"), ("motor_vehicle", "no")]), None);
-        assert_eq!(read(&[("highway", "service"), ("service", "parking_aisle")]), None);
+        assert_eq!(
+            read(&[("highway", "residential"), ("motor_vehicle", "no")]),
+            None
+        );
+        assert_eq!(
+            read(&[("highway", "service"), ("service", "parking_aisle")]),
+            None
+        );
     }
 
     #[test]
     fn limits_are_read_in_both_units_and_fall_back_by_class() {
-        let limit = |text| read(&[("highway", "primary"), ("maxspeed", text)]).map(|tags| tags.limit_kmh);
+        let limit =
+            |text| read(&[("highway", "primary"), ("maxspeed", text)]).map(|tags| tags.limit_kmh);
         assert_eq!(limit("70"), Some(70.0));
         assert_eq!(limit("30 mph"), Some(48.0));
         assert_eq!(limit("signals"), Some(60.0));
