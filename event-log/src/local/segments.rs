@@ -157,22 +157,18 @@ impl Segments {
         self.closed.iter().take(count)
     }
 
-    /// Forgets what [`Segments::expired`] named and returns the new start.
-    pub(super) fn remove(&mut self, count: usize, open_as_well: bool) -> Option<Offset> {
-        let mut start = None;
+    /// Forgets what [`Segments::expired`] named.
+    pub(super) fn remove(&mut self, count: usize, open_as_well: bool) {
         for segment in self.closed.drain(..count.min(self.closed.len())) {
             self.closed_bytes -= segment.bytes;
-            start = Some(segment.end);
         }
         if open_as_well {
-            start = Some(self.open.end);
             self.open = Open {
                 first: self.open.end,
                 end: self.open.end,
                 ..Open::default()
             };
         }
-        start
     }
 }
 
@@ -198,7 +194,11 @@ mod tests {
         };
         let mut segments = filled();
         assert_eq!(segments.expired(retention, 0), (2, false));
-        assert_eq!(segments.remove(2, false), Some(20));
+        segments.remove(2, false);
+        assert_eq!(
+            segments.front(1).next().map(|segment| segment.first),
+            Some(20)
+        );
         assert_eq!(segments.expired(retention, 0), (0, false));
     }
 
@@ -212,7 +212,8 @@ mod tests {
         assert_eq!(filled().expired(retention, 13_500), (4, false));
         let mut segments = filled();
         assert_eq!(segments.expired(retention, 20_000), (4, true));
-        assert_eq!(segments.remove(4, true), Some(45));
+        segments.remove(4, true);
+        assert_eq!(segments.expired(retention, i64::MAX), (0, false));
     }
 
     #[test]
