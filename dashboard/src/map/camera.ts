@@ -18,11 +18,16 @@ export function viewPadding(): { top: number; bottom: number; left: number; righ
   return { top: 6 * rem, bottom: 1.5 * rem, left: 16 * rem, right: 19 * rem };
 }
 
+/** On a narrow screen the sheet covers the lower half: what is looked for belongs above it. */
+export function lookOffset(): [number, number] {
+  return innerWidth < 720 ? [0, -0.2 * innerHeight] : [0, 0];
+}
+
 export function flyTo(longitude: number, latitude: number, zoom = 15.2): void {
   if (!map) return;
   const target = { center: [longitude, latitude] as [number, number], zoom: Math.max(map.getZoom(), zoom) };
   if (calm()) map.jumpTo(target);
-  else map.flyTo({ ...target, duration: 1_200, essential: false });
+  else map.flyTo({ ...target, offset: lookOffset(), duration: 1_200 });
 }
 
 export function flyToBounds(bounds: Bbox): void {

@@ -5,6 +5,7 @@ import { leaving, sweepLeaving, tracks, trail, vehicles } from '../state/fleet';
 import { useLive } from '../state/live';
 import { useUi } from '../state/ui';
 import type { ThemeName } from '../theme/scales';
+import { lookOffset } from './camera';
 import { FleetBuffers } from './fleet-buffers';
 import { poseAt } from './glide';
 import { type Atlas, incidentAtlas, vehicleAtlas } from './icons';
@@ -91,6 +92,7 @@ export class SceneLoop {
     this.map.easeTo({
       center: [track.fix.lon, track.fix.lat],
       zoom,
+      offset: lookOffset(),
       duration: this.options.calm ? 0 : Math.max(300, track.duration_ms),
       easing: (t) => t,
       essential: true,
