@@ -7,6 +7,6 @@ if [ $# -eq 0 ]; then
   exec cargo bench -p bench
 fi
 for name in "$@"; do
-  # The names of the benches follow Cargo: underscores.
-  cargo bench -p bench --bench "$name"
+  # make bench-event-log is the benchmark event_log.
+  cargo bench -p bench --bench "${name//-/_}"
 done
