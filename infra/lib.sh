@@ -55,8 +55,10 @@ install_packages() {
 # stack wants. policy-rc.d is Debian's own switch against that; ours is taken away again.
 POLICY=/usr/sbin/policy-rc.d
 forbid_service_start() {
-  [ -e "$POLICY" ] || printf '#!/bin/sh\n# citypulse: while it installs packages\nexit 101\n' | "$@" tee "$POLICY" >/dev/null
-  "$@" chmod +x "$POLICY"
+  if [ ! -e "$POLICY" ]; then
+    printf '#!/bin/sh\n# citypulse: while it installs packages\nexit 101\n' | "$@" tee "$POLICY" >/dev/null
+    "$@" chmod +x "$POLICY"
+  fi
 }
 allow_service_start() {
   if grep -qs '^# citypulse' "$POLICY"; then "$@" rm -f "$POLICY"; fi
