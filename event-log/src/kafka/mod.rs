@@ -7,9 +7,10 @@
 //!
 //! - [`config`]: how to reach the brokers, and every limit of the clients.
 //! - [`client`]: metadata, offsets and topics, away from the async threads.
-//! - [`consumer`]: reading; [`context`]: what librdkafka tells a consumer.
+//! - [`consumer`], [`batch`]: reading; [`context`]: what librdkafka tells a consumer.
 //! - [`errors`]: librdkafka's errors in this crate's words.
 
+mod batch;
 mod chunk;
 mod client;
 mod config;

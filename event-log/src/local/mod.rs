@@ -5,13 +5,17 @@
 //! survives the process; offsets are dense and stable. Never: shares its folder.
 //!
 //! - [`block`]: how records lie on disk.
-//! - [`store`]: the folder, its topics and partitions, reading.
+//! - [`store`]: topics and partitions on disk, reading; [`partition`]: in memory.
+//! - [`layout`]: keys and values; [`folder`]: the folder itself.
 //! - [`writer`]: the thread that appends, group commit.
 //! - [`segments`], [`retention`]: what is removed, and removing it.
 //! - [`reader`], [`groups`]: consumers and who reads what.
 
 mod block;
+mod folder;
 mod groups;
+mod layout;
+mod partition;
 mod reader;
 mod retention;
 mod segments;
@@ -31,9 +35,11 @@ use events::{Offset, Topic, TopicPartition};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
+use self::folder::check_free_bytes;
 use self::groups::{Groups, Membership};
+use self::partition::TopicState;
 use self::reader::LocalConsumer;
-use self::store::{Store, TopicState, check_free_bytes};
+use self::store::Store;
 use self::writer::{Append, Command, Writer};
 use crate::partitioner::partition_of;
 use crate::{Bounds, Consumer, Error, EventLog, NewRecord, Result, TopicSpec};

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 use super::block::BLOCK_RECORDS_MAX;
 use super::groups::{Change, Membership};
-use super::store::{Partition, Store};
+use super::partition::Partition;
+use super::store::Store;
 use super::writer::Command;
 use super::{closed, run_blocking};
 use crate::{Consumer, Error, MAX_RECORDS_PER_POLL, Polled, Records, Result};

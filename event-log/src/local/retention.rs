@@ -2,7 +2,9 @@
 
 use fjall::AbstractTree;
 
-use super::store::{Partition, Store, TopicState, block_key, segment_key, start_key};
+use super::layout::{block_key, segment_key, start_key};
+use super::partition::{Partition, TopicState};
+use super::store::Store;
 use crate::Result;
 
 /// Applies every topic's retention as of `now_us`.
@@ -55,16 +57,15 @@ fn move_start(store: &Store, topic: &TopicState, partition: &Partition, now_us: 
 /// next offset after a restart. Returns whether any was dropped.
 fn drop_tables(store: &Store, partition: &Partition) -> Result<bool> {
     let keep_from = partition.start().min(partition.last_block());
-    if keep_from == 0 {
+    let Some(keyspace) = partition.keyspace().filter(|_| keep_from > 0) else {
         return Ok(false);
-    }
-    let before = partition.keyspace.table_count();
-    partition
-        .keyspace
+    };
+    let before = keyspace.table_count();
+    keyspace
         .tree
         .drop_range(..block_key(keep_from))
         .map_err(|error| store.error(error.into()))?;
-    if partition.keyspace.table_count() >= before {
+    if keyspace.table_count() >= before {
         return Ok(false);
     }
     // Written again so that there is something to flush, see `apply`.

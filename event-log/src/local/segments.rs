@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Buf;
 use events::Offset;
 
-use super::store::Retention;
+use super::partition::Retention;
 
 /// The records `first..end`, closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

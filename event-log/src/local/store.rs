@@ -7,21 +7,24 @@
 
 use std::collections::HashMap;
 use std::ops::Bound;
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::AtomicUsize;
 
 use bytes::Buf;
 use events::{Offset, Topic, TopicPartition};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::Notify;
 
 use super::LocalLogConfig;
 use super::block;
+use super::folder::{map_error, remove_unfinished_creation};
+use super::layout::{
+    TOPIC_PREFIX, block_key, check_name, decode_topic, encode_topic, offset_of, segment_prefix,
+    start_key, topic_key,
+};
+use super::partition::{Partition, Retention, TopicState};
 use super::segments::{Segment, Segments};
-use crate::{Bounds, Error, Record, Result, TopicSpec};
+use crate::{Error, Record, Result, TopicSpec};
 
 const META: &str = "meta";
 /// fjall closes the oldest journals when all together are larger: its minimum.
@@ -38,45 +41,6 @@ pub(super) struct Store {
     topics: RwLock<HashMap<Topic, Arc<TopicState>>>,
     /// Taken while topics are created, so that each is created once.
     creating: Mutex<()>,
-}
-
-/// One topic.
-#[derive(Debug)]
-pub(super) struct TopicState {
-    pub(super) name: Topic,
-    pub(super) retention: Retention,
-    pub(super) partitions: Vec<Arc<Partition>>,
-    /// Where the next records without a key go.
-    pub(super) turn: AtomicUsize,
-}
-
-/// What a topic keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Retention {
-    pub(super) age_us: Option<i64>,
-    pub(super) bytes: Option<u64>,
-}
-
-/// One partition.
-pub(super) struct Partition {
-    pub(super) id: TopicPartition,
-    pub(super) keyspace: Keyspace,
-    /// Oldest retained offset.
-    start: AtomicI64,
-    /// The next record's offset: everything below is in the journal.
-    end: AtomicI64,
-    /// Key of the newest block: it tells the end after a restart, so it stays
-    /// on disk even when every record has expired.
-    last_block: AtomicI64,
-    pub(super) segments: Mutex<Segments>,
-    /// Woken by every append.
-    waiting: Mutex<Vec<Arc<Notify>>>,
-}
-
-impl std::fmt::Debug for Partition {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}..{}", self.id, self.start(), self.end())
-    }
 }
 
 impl Store {
@@ -178,7 +142,6 @@ impl Store {
                 bytes: spec.retention_bytes,
             };
             let topic = self.load_topic(&spec.name, spec.partitions, retention)?;
-            // After the keyspaces: a topic that is listed is complete.
             self.meta
                 .insert(
                     topic_key(&spec.name),
@@ -232,10 +195,34 @@ impl Store {
     /// Opens a partition and finds its bounds: the end follows from the newest
     /// block, the start from what retention last wrote.
     fn load_partition(&self, id: TopicPartition) -> Result<Partition> {
-        let write_buffer_bytes = self.config.write_buffer_bytes;
+        let partition = Partition::new(id);
+        if !self.database.keyspace_exists(&partition.id.to_string()) {
+            return Ok(partition);
+        }
+        let keyspace = self.keyspace(&partition)?.clone();
+        if let Some(entry) = keyspace.last_key_value() {
+            let (key, value) = entry.into_inner().map_err(|error| self.error(error))?;
+            let first = offset_of(&key);
+            let info = block::info(&value).map_err(|reason| self.damaged(&partition, reason))?;
+            partition.publish(first, first + info.count);
+        }
+        let mut start = self.stored_start(&partition)?;
+        if let Some(entry) = keyspace.first_key_value() {
+            start = start.max(offset_of(&entry.key().map_err(|error| self.error(error))?));
+        }
+        partition.set_start(start.min(partition.end()));
+        *partition.segments.lock() = self.load_segments(&partition, &keyspace)?;
+        Ok(partition)
+    }
+
+    /// The keyspace of the partition's blocks, made where missing.
+    pub(super) fn keyspace<'a>(&self, partition: &'a Partition) -> Result<&'a Keyspace> {
+        if let Some(keyspace) = partition.keyspace() {
+            return Ok(keyspace);
+        }
         let options = || {
             KeyspaceCreateOptions::default()
-                .max_memtable_size(write_buffer_bytes)
+                .max_memtable_size(self.config.write_buffer_bytes)
                 .data_block_size_policy(fjall::config::BlockSizePolicy::all(64 << 10))
                 // Blocks are compressed already.
                 .data_block_compression_policy(fjall::config::CompressionPolicy::disabled())
@@ -243,32 +230,8 @@ impl Store {
                     fjall::compaction::Leveled::default().with_table_target_size(TABLE_BYTES),
                 ))
         };
-        let keyspace = self
-            .database
-            .keyspace(&id.to_string(), options)
-            .map_err(|error| self.error(error))?;
-        let partition = Partition {
-            id,
-            keyspace,
-            start: AtomicI64::new(0),
-            end: AtomicI64::new(0),
-            last_block: AtomicI64::new(0),
-            segments: Mutex::default(),
-            waiting: Mutex::default(),
-        };
-        if let Some(entry) = partition.keyspace.last_key_value() {
-            let (key, value) = entry.into_inner().map_err(|error| self.error(error))?;
-            let first = offset_of(&key);
-            let info = block::info(&value).map_err(|reason| self.damaged(&partition, reason))?;
-            partition.publish(first, first + info.count);
-        }
-        let mut start = self.stored_start(&partition)?;
-        if let Some(entry) = partition.keyspace.first_key_value() {
-            start = start.max(offset_of(&entry.key().map_err(|error| self.error(error))?));
-        }
-        partition.set_start(start.min(partition.end()));
-        *partition.segments.lock() = self.load_segments(&partition)?;
-        Ok(partition)
+        let made = self.database.keyspace(&partition.id.to_string(), options);
+        Ok(partition.set_keyspace(made.map_err(|error| self.error(error))?))
     }
 
     fn stored_start(&self, partition: &Partition) -> Result<Offset> {
@@ -283,7 +246,7 @@ impl Store {
 
     /// The closed segments as written, the open one by looking at its blocks:
     /// at most [`LocalLogConfig::segment_bytes`] of them.
-    fn load_segments(&self, partition: &Partition) -> Result<Segments> {
+    fn load_segments(&self, partition: &Partition, keyspace: &Keyspace) -> Result<Segments> {
         let mut closed = Vec::new();
         for entry in self.meta.prefix(segment_prefix(&partition.id)) {
             let (key, value) = entry.into_inner().map_err(|error| self.error(error))?;
@@ -299,7 +262,7 @@ impl Store {
             .last()
             .map_or(partition.start(), |segment| segment.end);
         let mut segments = Segments::new(closed, open_from);
-        for entry in partition.keyspace.range(block_key(open_from)..) {
+        for entry in keyspace.range(block_key(open_from)..) {
             let (key, value) = entry.into_inner().map_err(|error| self.error(error))?;
             let info = block::info(&value).map_err(|reason| self.damaged(partition, reason))?;
             segments.add(
@@ -323,6 +286,9 @@ impl Store {
         records_max: usize,
     ) -> Result<Offset> {
         let end = partition.end();
+        let Some(keyspace) = partition.keyspace() else {
+            return Ok(from);
+        };
         let mut next = from.max(partition.start());
         let mut bytes = 0;
         let mut read_block =
@@ -348,7 +314,7 @@ impl Store {
             Bound::Included(block_key(position)),
             Bound::Excluded(block_key(end)),
         );
-        let mut blocks = partition.keyspace.range(range);
+        let mut blocks = keyspace.range(range);
         let mut following = blocks
             .next()
             .map(|entry| entry.into_inner())
@@ -359,7 +325,7 @@ impl Store {
             .is_none_or(|(key, _)| offset_of(key) != position)
         {
             // Not the first record of a block: its block begins before it.
-            if let Some(entry) = partition.keyspace.range(..block_key(position)).next_back() {
+            if let Some(entry) = keyspace.range(..block_key(position)).next_back() {
                 let (key, value) = entry.into_inner().map_err(|error| self.error(error))?;
                 match read_block(offset_of(&key), &value, records)? {
                     Some(next) => position = next,
@@ -382,176 +348,3 @@ impl Store {
         Ok(end.max(position))
     }
 }
-
-impl Partition {
-    pub(super) fn start(&self) -> Offset {
-        self.start.load(Ordering::Acquire)
-    }
-
-    pub(super) fn end(&self) -> Offset {
-        self.end.load(Ordering::Acquire)
-    }
-
-    pub(super) fn last_block(&self) -> Offset {
-        self.last_block.load(Ordering::Acquire)
-    }
-
-    pub(super) fn set_start(&self, start: Offset) {
-        self.start.store(start, Ordering::Release);
-    }
-
-    /// Makes what is below `end` readable.
-    pub(super) fn publish(&self, last_block: Offset, end: Offset) {
-        self.last_block.store(last_block, Ordering::Release);
-        self.end.store(end, Ordering::Release);
-    }
-
-    pub(super) fn bounds(&self) -> Bounds {
-        // The start first: it never passes an end that is read later.
-        let start = self.start();
-        Bounds {
-            partition: self.id.clone(),
-            start,
-            end: self.end(),
-        }
-    }
-
-    pub(super) fn wake_readers(&self) {
-        for reader in self.waiting.lock().iter() {
-            reader.notify_one();
-        }
-    }
-
-    pub(super) fn add_reader(&self, reader: &Arc<Notify>) {
-        self.waiting.lock().push(reader.clone());
-    }
-
-    pub(super) fn remove_reader(&self, reader: &Arc<Notify>) {
-        self.waiting
-            .lock()
-            .retain(|other| !Arc::ptr_eq(other, reader));
-    }
-}
-
-/// A process that was killed while fjall made the folder leaves one that can
-/// neither be opened nor created. Nothing was acknowledged from it.
-fn remove_unfinished_creation(path: &Path) -> std::io::Result<()> {
-    let marker = path.join("version");
-    let finished = std::fs::metadata(&marker).is_ok_and(|metadata| metadata.len() > 0);
-    if finished || !path.join("0.jnl").exists() {
-        return Ok(());
-    }
-    let lock = std::fs::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path.join("lock"))?;
-    if lock.try_lock().is_err() {
-        // Another process is making it right now; opening will say so.
-        return Ok(());
-    }
-    for file in [path.join("0.jnl"), marker] {
-        match std::fs::remove_file(file) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-fn check_name(name: &str) -> Result<()> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    if (1..=200).contains(&name.len()) && name.bytes().all(allowed) {
-        return Ok(());
-    }
-    Err(Error::Invalid(format!(
-        "topic name {name:?}: got other than 1 to 200 letters, digits, '.', '_' and '-'"
-    )))
-}
-
-fn map_error(path: &Path, error: fjall::Error) -> Error {
-    use fjall::{Error as Fjall, LsmError};
-    let path = path.display().to_string();
-    match error {
-        Fjall::Locked => Error::Locked(path),
-        Fjall::Io(error) | Fjall::Storage(LsmError::Io(error)) => {
-            Error::Unavailable { address: path, reason: error.to_string() }
-        }
-        Fjall::Poisoned => Error::Unavailable {
-            address: path,
-            reason: "an earlier write failed; see the log above, make room or repair the disk, then restart".to_owned(),
-        },
-        error => Error::Damaged { path, reason: error.to_string() },
-    }
-}
-
-pub(super) fn block_key(offset: Offset) -> [u8; 8] {
-    offset.to_be_bytes()
-}
-
-fn offset_of(mut key: &[u8]) -> Offset {
-    key.try_get_i64().unwrap_or(0)
-}
-
-const TOPIC_PREFIX: &str = "topic\0";
-
-fn topic_key(name: &str) -> String {
-    format!("{TOPIC_PREFIX}{name}")
-}
-
-pub(super) fn start_key(partition: &TopicPartition) -> String {
-    format!("start\0{partition}")
-}
-
-fn segment_prefix(partition: &TopicPartition) -> String {
-    format!("segment\0{partition}\0")
-}
-
-pub(super) fn segment_key(partition: &TopicPartition, first: Offset) -> Vec<u8> {
-    let mut key = segment_prefix(partition).into_bytes();
-    key.extend_from_slice(&block_key(first));
-    key
-}
-
-fn encode_topic(partitions: i32, retention: Retention) -> Vec<u8> {
-    let mut value = partitions.to_be_bytes().to_vec();
-    value.extend_from_slice(&retention.age_us.unwrap_or(-1).to_be_bytes());
-    let bytes = retention
-        .bytes
-        .map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
-    value.extend_from_slice(&bytes.to_be_bytes());
-    value
-}
-
-fn decode_topic(mut value: &[u8]) -> Option<(i32, Retention)> {
-    let partitions = value.try_get_i32().ok()?;
-    let age_us = value.try_get_i64().ok()?;
-    let bytes = value.try_get_i64().ok()?;
-    Some((
-        partitions,
-        Retention {
-            age_us: (age_us >= 0).then_some(age_us),
-            bytes: u64::try_from(bytes).ok(),
-        },
-    ))
-}
-
-/// Whether the disk has room for more appends; the reason if it has not.
-pub(super) fn check_free_bytes(config: &LocalLogConfig) -> Result<()> {
-    let unavailable = |reason: String| Error::Unavailable {
-        address: config.path.display().to_string(),
-        reason,
-    };
-    let free =
-        fs4::available_space(&config.path).map_err(|error| unavailable(error.to_string()))?;
-    if free >= config.free_bytes_min {
-        return Ok(());
-    }
-    let (free, minimum) = (free >> 20, config.free_bytes_min >> 20);
-    Err(unavailable(format!(
-        "the disk has {free} MiB free and {minimum} are needed; delete something or lower retention"
-    )))
-}
-
-/// How long a group of appends may rely on the last look at the disk's room.
-pub(super) const FREE_BYTES_CHECK_INTERVAL: Duration = Duration::from_millis(500);

@@ -11,11 +11,11 @@ use fjall::PersistMode;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::block::{BlockBuilder, info};
+use super::folder::{FREE_BYTES_CHECK_INTERVAL, check_free_bytes};
+use super::layout::{block_key, segment_key};
+use super::partition::{Partition, TopicState};
 use super::segments::Segment;
-use super::store::{
-    FREE_BYTES_CHECK_INTERVAL, Partition, Store, TopicState, block_key, check_free_bytes,
-    segment_key,
-};
+use super::store::Store;
 use crate::{Error, NewRecord, Result};
 
 /// A group takes no more appends once it has this many bytes.
@@ -71,7 +71,7 @@ impl Writer {
     pub(super) fn new(store: Arc<Store>, dirty: Arc<AtomicBool>) -> Self {
         // Append times never go back, not even over a restart with a worse clock.
         let newest = |partition: &Arc<Partition>| {
-            let entry = partition.keyspace.last_key_value()?.into_inner().ok()?;
+            let entry = partition.keyspace()?.last_key_value()?.into_inner().ok()?;
             info(&entry.1).ok().map(|info| info.appended_at_us)
         };
         let topics = store.all_topics();
@@ -184,8 +184,9 @@ impl Writer {
                 );
             }
             closing.push(closes);
+            let keyspace = self.store.keyspace(&part.partition)?;
             for (first, block, _) in &part.blocks {
-                batch.insert(&part.partition.keyspace, block_key(*first), &block[..]);
+                batch.insert(keyspace, block_key(*first), &block[..]);
             }
         }
         batch.commit().map_err(|error| self.store.error(error))?;
@@ -229,8 +230,8 @@ impl Writer {
         let largest = (0..self.unflushed.len()).max_by_key(|index| self.unflushed[*index].1);
         if let Some(index) = largest {
             let (partition, _) = self.unflushed.swap_remove(index);
-            partition
-                .keyspace
+            self.store
+                .keyspace(&partition)?
                 .rotate_memtable()
                 .map_err(|error| self.store.error(error))?;
         }
@@ -248,7 +249,11 @@ impl Writer {
             .database
             .batch()
             .durability(Some(PersistMode::SyncData));
-        batch.insert(&partition.keyspace, block_key(offset), &block[..]);
+        batch.insert(
+            self.store.keyspace(partition)?,
+            block_key(offset),
+            &block[..],
+        );
         batch.commit().map_err(|error| self.store.error(error))?;
         segments.add(block.len() as u64, offset, self.last_appended_at_us);
         partition.publish(offset, offset);
