@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, RedisResult};
+use rustls::crypto::CryptoProvider;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -38,6 +39,9 @@ impl Link {
                 "the Redis address must be redis://host:port/database, or rediss:// for TLS".into(),
             )
         })?;
+        if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+            choose_cryptography();
+        }
         let mut settings = info.redis_settings().clone();
         if let Some(username) = &config.username {
             settings = settings.set_username(username);
@@ -154,5 +158,14 @@ impl Link {
             "no answer within {:?}; the server is paused, overloaded or behind a firewall",
             self.connect_timeout
         ))
+    }
+}
+
+/// TLS panics where a process has not said which of several cryptography
+/// libraries it uses. Only says so if nobody has.
+fn choose_cryptography() {
+    if CryptoProvider::get_default().is_none() {
+        // Fails only if another thread has just chosen: that serves as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
     }
 }

@@ -483,3 +483,13 @@ async fn the_password_is_used_and_never_shown() {
         );
     }
 }
+
+#[tokio::test]
+async fn tls_to_a_server_without_it_is_an_error_not_a_panic() {
+    let server = RedisServer::start();
+    let url = format!("rediss://127.0.0.1:{}/0", server.port());
+    let store = RedisStore::connect(RedisConfig::new(url)).expect("connect");
+    let error = store.ping().await.expect_err("no TLS there");
+    assert!(error.is_retryable(), "{error}");
+    assert!(store.watch().await.is_err_and(|error| error.is_retryable()));
+}
