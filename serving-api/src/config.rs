@@ -33,12 +33,11 @@ pub struct HttpConfig {
     pub ingest_in_flight_bytes_max: usize,
     /// Seconds that an ingest request waits for room before it gets 429.
     pub ingest_wait_s: u64,
-    /// SQL statements running at once.
-    pub sql_concurrency_max: usize,
-    /// Seconds that a statement waits for its turn before it gets 429.
-    pub sql_wait_s: u64,
-    /// Bytes of an SQL answer that must be built in memory (json, parquet).
-    pub sql_answer_bytes_max: usize,
+    /// Bytes of an SQL answer that are held back before the first is sent: an
+    /// error among them is still told as one, later ones cut the answer off.
+    pub sql_held_back_bytes: usize,
+    /// Seconds that a running statement waits for a client that does not read.
+    pub sql_stalled_s: u64,
     /// Seconds for a request to arrive in full.
     pub request_timeout_s: u64,
     /// Seconds that open requests and WebSockets get to end at shutdown.
@@ -60,9 +59,8 @@ impl Default for HttpConfig {
             ingest_unpacked_bytes_max: 128 * MIB,
             ingest_in_flight_bytes_max: 192 * MIB,
             ingest_wait_s: 2,
-            sql_concurrency_max: 4,
-            sql_wait_s: 5,
-            sql_answer_bytes_max: 64 * MIB,
+            sql_held_back_bytes: 4 * MIB,
+            sql_stalled_s: 60,
             request_timeout_s: 60,
             shutdown_grace_s: 3,
         }

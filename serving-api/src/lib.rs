@@ -11,11 +11,12 @@
 //! - `mirror/`: the hot store's values by change number, and the task that follows
 //! - `rest/`: one file per resource; `params` and `problem` are their common ground
 //! - `ingest/`: body to records: unpack, split, validate, append
-//! - `sql/`: formats of an SQL answer
+//! - `sql/`: how an SQL answer is asked for, begins, stalls and fails
 //! - `ws/`: protocol (messages), subscription (pure differences), session (the socket)
 //! - `docs`, `dashboard`: what is embedded in the binary
 //! - `guard`, `observe`: headers, origins, panics; metrics and the access log
 
+mod body;
 mod config;
 mod dashboard;
 mod docs;
@@ -27,18 +28,19 @@ mod listener;
 mod mirror;
 mod observe;
 mod params;
-mod problem;
 mod probe;
+mod problem;
 mod rest;
 mod router;
 pub mod schema;
 mod serve;
 mod sql;
 mod state;
+mod static_file;
 mod ws;
 
 pub use config::HttpConfig;
 pub use error::{Error, Result};
 pub use serve::serve;
-pub use sql::{LakePositions, QueryEngine, QueryError};
+pub use sql::{LakePositions, QueryEngine};
 pub use state::Deps;

@@ -17,6 +17,9 @@ use crate::{probe, router};
 /// How often the metrics exporter folds its raw samples.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
+/// How long WebSocket sessions get after the last request has ended.
+const SESSIONS_LAST_WAIT: Duration = Duration::from_secs(1);
+
 /// Serves until `shutdown`, then stops accepting, tells WebSocket clients that
 /// it goes away, lets requests finish for [`crate::HttpConfig::shutdown_grace_s`] and
 /// returns.
@@ -32,7 +35,12 @@ pub async fn serve(listener: TcpListener, deps: Deps, shutdown: CancellationToke
     let stop = shutdown.child_token();
     let _stop_tasks = stop.clone().drop_guard();
 
-    let follower = tokio::spawn(mirror::follow(mirror.clone(), deps.hot.clone(), deps.health.clone(), stop.clone()));
+    let follower = tokio::spawn(mirror::follow(
+        mirror.clone(),
+        deps.hot.clone(),
+        deps.health.clone(),
+        stop.clone(),
+    ));
     let app = Shared::new(deps, mirror, stop.clone());
     let prober = tokio::spawn(probe::run(app.clone(), stop.clone()));
     let upkeep = tokio::spawn(fold_metrics(app.clone(), stop.clone()));
@@ -49,11 +57,20 @@ pub async fn serve(listener: TcpListener, deps: Deps, shutdown: CancellationToke
 
     stop.cancel();
     app.sessions.close();
-    if tokio::time::timeout(grace, app.sessions.wait()).await.is_err() {
-        tracing::info!(open = app.websockets.open(), "websocket clients did not close in time");
+    // They were told at the same moment as the listener: most are gone by now.
+    if tokio::time::timeout(SESSIONS_LAST_WAIT, app.sessions.wait())
+        .await
+        .is_err()
+    {
+        tracing::info!(
+            open = app.websockets.open(),
+            "websocket clients did not close in time"
+        );
     }
     for (task, handle) in [("mirror", follower), ("probe", prober), ("metrics", upkeep)] {
-        handle.await.map_err(|source| Error::Task { task, source })?;
+        handle
+            .await
+            .map_err(|source| Error::Task { task, source })?;
     }
     ended
 }

@@ -54,8 +54,6 @@ pub(crate) struct Shared {
     pub lag: LagCache,
     /// One permit per KiB of ingest being worked on.
     pub ingest_room: Arc<Semaphore>,
-    /// One permit per running SQL statement.
-    pub sql_turns: Arc<Semaphore>,
     pub websockets: Arc<WebSocketCount>,
     /// Open WebSocket sessions, awaited at the end.
     pub sessions: TaskTracker,
@@ -67,13 +65,16 @@ pub(crate) type App = Arc<Shared>;
 impl Shared {
     pub fn new(deps: Deps, mirror: Arc<Mirror>, shutdown: CancellationToken) -> App {
         let config = &deps.config;
+        // One request must fit, or it would wait for ever.
+        let room_bytes = config
+            .ingest_in_flight_bytes_max
+            .max(config.ingest_body_bytes_max);
         Arc::new(Self {
             mirror,
             city: City::new(deps.streets.clone(), deps.version),
             reachability: Reachability::default(),
             lag: LagCache::default(),
-            ingest_room: Arc::new(Semaphore::new(config.ingest_in_flight_bytes_max.div_ceil(1024))),
-            sql_turns: Arc::new(Semaphore::new(config.sql_concurrency_max)),
+            ingest_room: Arc::new(Semaphore::new(room_bytes.div_ceil(1024))),
             websockets: Arc::new(WebSocketCount::new(config.websockets_max)),
             sessions: TaskTracker::new(),
             shutdown,
@@ -94,7 +95,10 @@ pub(crate) struct WebSocketCount {
 
 impl WebSocketCount {
     fn new(limit: usize) -> Self {
-        Self { open: AtomicUsize::new(0), limit }
+        Self {
+            open: AtomicUsize::new(0),
+            limit,
+        }
     }
 
     pub fn open(&self) -> usize {
@@ -103,12 +107,16 @@ impl WebSocketCount {
 
     /// A place, given back on drop; `None` when all are taken.
     pub fn enter(self: &Arc<Self>) -> Option<WebSocketPlace> {
-        let taken = self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| {
-            (open < self.limit).then_some(open + 1)
-        });
+        let taken = self
+            .open
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| {
+                (open < self.limit).then_some(open + 1)
+            });
         let open = taken.ok()? + 1;
         metrics::gauge!("citypulse_websocket_connections").set(open as f64);
-        Some(WebSocketPlace { count: self.clone() })
+        Some(WebSocketPlace {
+            count: self.clone(),
+        })
     }
 }
 

@@ -1,12 +1,13 @@
-//! What the SQL door needs of the lake, small enough to stand in for it.
+//! What the serving layer needs of the lake, small enough to stand in for it.
 
 use std::collections::HashMap;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::execution::SendableRecordBatchStream;
-use events::{Offset, TopicPartition};
-use lake::query::Freshness;
+use events::{Offset, Stream, TopicPartition};
+use lake::query::{Freshness, QueryResult, SqlEngine};
+use lake::{Lake, Table};
 
 /// Runs read-only SQL over lake and log tail.
 #[async_trait]
@@ -17,26 +18,30 @@ pub trait QueryEngine: Send + Sync + 'static {
         &self,
         sql: &str,
         freshness: Freshness,
-    ) -> Result<(SchemaRef, SendableRecordBatchStream), QueryError>;
+    ) -> QueryResult<(SchemaRef, SendableRecordBatchStream)>;
 }
 
-/// Why a statement has no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum QueryError {
-    /// The statement is wrong or asks for too much; the text says what to change.
-    #[error("{0}")]
-    Statement(String),
-    /// It may work later: the lake or the log is not available.
-    #[error("{0}")]
-    Unavailable(String),
-    /// A fault of ours.
-    #[error("{0}")]
-    Internal(String),
+#[async_trait]
+impl QueryEngine for SqlEngine {
+    async fn query(
+        &self,
+        sql: &str,
+        freshness: Freshness,
+    ) -> QueryResult<(SchemaRef, SendableRecordBatchStream)> {
+        SqlEngine::query(self, sql, freshness).await
+    }
 }
 
 /// How far the batch layer is.
 #[async_trait]
 pub trait LakePositions: Send + Sync + 'static {
-    /// The next offset to come into `table`, per partition of the log.
-    async fn positions(&self, table: &str) -> Result<HashMap<TopicPartition, Offset>, QueryError>;
+    /// The next offset to come into the stream's table, per partition of the log.
+    async fn positions(&self, stream: Stream) -> lake::Result<HashMap<TopicPartition, Offset>>;
+}
+
+#[async_trait]
+impl LakePositions for Lake {
+    async fn positions(&self, stream: Stream) -> lake::Result<HashMap<TopicPartition, Offset>> {
+        Lake::positions(self, Table::Stream(stream)).await
+    }
 }

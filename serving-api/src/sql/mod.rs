@@ -1,8 +1,11 @@
-//! SQL over HTTP: the two things needed of the lake, and the answer's formats.
+//! SQL over HTTP. Planning, running and rendering are the lake's; here is how a
+//! request chooses, and how an answer begins, stalls and fails.
 
-pub(crate) mod answer;
-pub(crate) mod encode;
+mod answer;
 mod engine;
-pub(crate) mod format;
+mod format;
 
-pub use engine::{LakePositions, QueryEngine, QueryError};
+pub(crate) use answer::{answer, problem};
+pub(crate) use format::{freshness, output_format};
+
+pub use engine::{LakePositions, QueryEngine};

@@ -1,0 +1,150 @@
+//! Query parameters, read so that a wrong one is named with its value and what
+//! was expected.
+
+use std::ops::RangeInclusive;
+
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+use url::form_urlencoded;
+
+use crate::problem::Problem;
+
+/// The parameters of one request. Take the known ones, then [`Params::finish`].
+pub(crate) struct Params {
+    given: Vec<(String, String)>,
+    known: Vec<&'static str>,
+}
+
+impl Params {
+    pub fn new(query: Option<&str>) -> Self {
+        let given = form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+            .into_owned()
+            .collect();
+        Self {
+            given,
+            known: Vec::new(),
+        }
+    }
+
+    /// A whole number in `range`, or `default` where it is not given.
+    pub fn number(
+        &mut self,
+        name: &'static str,
+        range: RangeInclusive<usize>,
+        default: usize,
+    ) -> Result<usize, Problem> {
+        let Some(text) = self.take(name)? else {
+            return Ok(default);
+        };
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.ok_or_else(|| {
+            let expected = format!("a whole number from {} to {}", range.start(), range.end());
+            Problem::unprocessable(&describe(name), &quote_unless_number(&text), &expected)
+        })
+    }
+
+    /// Refuses what was given but not asked for.
+    pub fn finish(self) -> Result<(), Problem> {
+        let Some((name, value)) = self.given.first() else {
+            return Ok(());
+        };
+        let expected = match self.known.as_slice() {
+            [] => "no query parameter on this path".to_owned(),
+            known => format!("only {}", known.join(", ")),
+        };
+        Err(Problem::unprocessable(
+            &describe(name),
+            &quote_unless_number(value),
+            &expected,
+        ))
+    }
+
+    fn take(&mut self, name: &'static str) -> Result<Option<String>, Problem> {
+        self.known.push(name);
+        let mut values = self
+            .given
+            .extract_if(.., |(given, _)| given == name)
+            .map(|(_, value)| value);
+        let first = values.next();
+        match values.next() {
+            Some(second) => Err(Problem::unprocessable(
+                &describe(name),
+                &format!("a second value {second:?}"),
+                "it once",
+            )),
+            None => Ok(first),
+        }
+    }
+}
+
+/// The one id in a path.
+pub(crate) struct PathId(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = parts.uri.path().to_owned();
+        let id = Path::<String>::from_request_parts(parts, state).await;
+        let id =
+            id.map_err(|_| Problem::unprocessable("path", &path, "percent-encoded UTF-8 text"))?;
+        Ok(Self(id.0))
+    }
+}
+
+fn describe(name: &str) -> String {
+    format!("query parameter {:?}", crate::problem::shorten(name))
+}
+
+fn quote_unless_number(text: &str) -> String {
+    if text.parse::<f64>().is_ok() {
+        text.to_owned()
+    } else {
+        format!("{text:?}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn detail(problem: Problem) -> String {
+        serde_json::to_value(problem).unwrap()["detail"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    fn limit(query: &str) -> Result<usize, String> {
+        let mut params = Params::new(Some(query));
+        let limit = params.number("limit", 1..=10_000, 1000).map_err(detail)?;
+        params.finish().map_err(detail)?;
+        Ok(limit)
+    }
+
+    #[test]
+    fn wrong_parameters_are_named_with_value_and_expectation() {
+        assert_eq!(limit(""), Ok(1000));
+        assert_eq!(limit("limit=7"), Ok(7));
+        let expected = "expected a whole number from 1 to 10000";
+        assert_eq!(
+            limit("limit=0"),
+            Err(format!("query parameter \"limit\": got 0, {expected}"))
+        );
+        assert_eq!(
+            limit("limit=abc"),
+            Err(format!(
+                "query parameter \"limit\": got \"abc\", {expected}"
+            ))
+        );
+        assert_eq!(
+            limit("limit="),
+            Err(format!("query parameter \"limit\": got \"\", {expected}"))
+        );
+        assert_eq!(
+            limit("limti=5"),
+            Err("query parameter \"limti\": got 5, expected only limit".to_owned())
+        );
+        assert!(limit("limit=1&limit=2").is_err());
+    }
+}

@@ -1,0 +1,419 @@
+//! The JSON shapes of the answers, as described in `/openapi.json`.
+//!
+//! Live values come ready-made from the hot store; these types say what is in
+//! them, for people, clients and tests. More fields may follow.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A vehicle's newest position by event time.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "vehicle_id": "bus-0007", "latitude": 57.7067, "longitude": 11.9668, "speed": 31.5, "direction": 84.0,
+    "timestamp": "2026-03-01T08:15:00Z", "stream": "gps_data", "vehicle_type": "bus", "road_id": "w4040302-3"
+}))]
+pub struct VehicleLocation {
+    /// The device's id.
+    pub vehicle_id: String,
+    /// Degrees WGS 84.
+    pub latitude: f64,
+    /// Degrees WGS 84.
+    pub longitude: f64,
+    /// km/h.
+    pub speed: Option<f64>,
+    /// Degrees clockwise from north.
+    pub direction: Option<f64>,
+    /// When it was there.
+    pub timestamp: String,
+    /// `vehicle_data` or `gps_data`.
+    pub stream: Option<String>,
+    /// Taxi, bus, ...
+    pub vehicle_type: Option<String>,
+    /// Manufacturer.
+    pub make: Option<String>,
+    /// Model name.
+    pub model: Option<String>,
+    /// The street segment it is on.
+    pub road_id: Option<String>,
+    /// Taxis: with a passenger.
+    pub occupied: Option<bool>,
+    /// Transit: the route it runs on.
+    pub route_id: Option<String>,
+}
+
+/// One position of a trail.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct TrailPoint {
+    /// Degrees WGS 84.
+    pub latitude: f64,
+    /// Degrees WGS 84.
+    pub longitude: f64,
+    /// km/h.
+    pub speed: Option<f64>,
+    /// When it was there.
+    pub timestamp: String,
+}
+
+/// A vehicle with where it came from.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct VehicleWithTrail {
+    /// Its newest position.
+    #[serde(flatten)]
+    pub vehicle: VehicleLocation,
+    /// Its last 20 positions at most, the newest last.
+    pub trail: Vec<TrailPoint>,
+}
+
+/// An incident that is not resolved yet.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "incident_id": "inc-000042", "incident_type": "Accident", "latitude": 57.7, "longitude": 11.97,
+    "severity": "High", "status": "Dispatched", "description": "Two cars, one lane blocked",
+    "units": ["ambulance-0002"], "started_at": "2026-03-01T08:02:10Z", "timestamp": "2026-03-01T08:15:00Z"
+}))]
+pub struct IncidentState {
+    /// The incident's id.
+    pub incident_id: String,
+    /// Accident, Fire, Medical, ...
+    pub incident_type: String,
+    /// Degrees WGS 84.
+    pub latitude: f64,
+    /// Degrees WGS 84.
+    pub longitude: f64,
+    /// Critical, High, Medium, Low.
+    pub severity: String,
+    /// Active, Dispatched, OnScene.
+    pub status: String,
+    /// In words.
+    pub description: Option<String>,
+    /// Who attends.
+    #[serde(default)]
+    pub units: Vec<String>,
+    /// When it began.
+    pub started_at: Option<String>,
+    /// The street segment it is on.
+    pub road_id: Option<String>,
+    /// When this was so.
+    pub timestamp: String,
+}
+
+/// Traffic on one street segment in the last minute.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "road_id": "w4040302-3", "road_name": "Vasagatan", "average_speed": 18.2, "free_flow_speed": 50.0,
+    "vehicle_count": 7, "congestion_level": "heavy", "latitude": 57.699, "longitude": 11.963,
+    "timestamp": "2026-03-01T08:15:00Z"
+}))]
+pub struct RoadTraffic {
+    /// The segment's id, as in `/api/streets.geojson`.
+    pub road_id: String,
+    /// The street's name.
+    pub road_name: Option<String>,
+    /// km/h.
+    pub average_speed: f64,
+    /// km/h on an empty street.
+    pub free_flow_speed: Option<f64>,
+    /// Vehicles seen in that minute.
+    pub vehicle_count: u64,
+    /// light, moderate, heavy or severe.
+    pub congestion_level: String,
+    /// Degrees WGS 84, the segment's middle.
+    pub latitude: Option<f64>,
+    /// Degrees WGS 84.
+    pub longitude: Option<f64>,
+    /// When this was so.
+    pub timestamp: String,
+}
+
+/// The city's weather.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "temperature": 6.4, "humidity": 81.0, "condition": "Rain", "wind_speed": 22.0, "visibility": 8.5,
+    "precipitation": 1.2, "air_quality_index": 38.0, "timestamp": "2026-03-01T08:15:00Z"
+}))]
+pub struct CurrentWeather {
+    /// Degrees Celsius.
+    pub temperature: Option<f64>,
+    /// Percent.
+    pub humidity: Option<f64>,
+    /// Clear, Rain, Snow, Fog, ...
+    pub condition: Option<String>,
+    /// km/h.
+    pub wind_speed: Option<f64>,
+    /// km.
+    pub visibility: Option<f64>,
+    /// mm/h.
+    pub precipitation: Option<f64>,
+    /// 0 to 500.
+    pub air_quality_index: Option<f64>,
+    /// When this was so.
+    pub timestamp: String,
+}
+
+/// Weather and air at one station.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct WeatherStation {
+    /// The station's device id.
+    pub station_id: String,
+    /// Degrees WGS 84.
+    pub latitude: f64,
+    /// Degrees WGS 84.
+    pub longitude: f64,
+    /// Fine dust, ug/m3.
+    pub pm25: Option<f64>,
+    /// What it measures, as for the city.
+    #[serde(flatten)]
+    pub weather: CurrentWeather,
+}
+
+/// What a traffic camera saw last.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct CameraState {
+    /// The camera's id.
+    pub camera_id: String,
+    /// Degrees WGS 84.
+    pub latitude: f64,
+    /// Degrees WGS 84.
+    pub longitude: f64,
+    /// Where it looks, degrees clockwise from north.
+    pub direction: Option<f64>,
+    /// Mean speed of the vehicles seen, km/h.
+    pub speed: Option<f64>,
+    /// Vehicles seen.
+    pub vehicle_count: Option<u64>,
+    /// Reference of the picture.
+    pub snapshot: Option<String>,
+    /// When it saw this.
+    pub timestamp: String,
+}
+
+/// Street segments by how congested they are.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct CongestionCounts {
+    /// Close to free flow.
+    pub light: u64,
+    /// Slowed.
+    pub moderate: u64,
+    /// Slow.
+    pub heavy: u64,
+    /// Standing.
+    pub severe: u64,
+}
+
+/// The city's figures.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct CitySummary {
+    /// Vehicles with a live position.
+    pub total_vehicles: u64,
+    /// Incidents not resolved yet.
+    pub active_emergencies: u64,
+    /// km/h, the mean over the vehicles.
+    pub average_city_speed: f64,
+    /// Street segments with heavy or severe congestion.
+    pub congested_roads: u64,
+    /// When this was so.
+    pub timestamp: String,
+    /// Events taken in per second.
+    pub events_per_second: f64,
+    /// Vehicles that move.
+    pub moving_vehicles: u64,
+    /// Weather stations heard.
+    pub stations: u64,
+    /// Cameras heard.
+    pub cameras: u64,
+    /// Street segments by congestion.
+    pub congestion: CongestionCounts,
+}
+
+/// The city on the map.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct CityInfo {
+    /// Its name.
+    pub name: String,
+    /// `[longitude, latitude]`.
+    pub center: [f64; 2],
+    /// `[west, south, east, north]`.
+    pub bounds: [f64; 4],
+    /// To be shown with the streets: their licence asks for it.
+    pub attribution: String,
+    /// How many street segments.
+    pub roads: usize,
+    /// The program's version.
+    pub version: String,
+}
+
+/// `GET /` for programs.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ServiceInfo {
+    /// The service's name.
+    pub service: String,
+    /// `operational`.
+    pub status: String,
+    /// Now.
+    pub timestamp: String,
+    /// Whether the hot store answers.
+    pub redis_healthy: bool,
+    /// The program's version.
+    pub version: String,
+}
+
+/// How one component does.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ComponentHealth {
+    /// `starting`, `ready` or `degraded`.
+    pub status: String,
+    /// Why it is degraded and what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// Open WebSockets.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct WebSocketHealth {
+    /// How many are open.
+    pub active_connections: usize,
+}
+
+/// The parts of `/api/health`.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct HealthComponents {
+    /// The hot store, Redis or embedded.
+    pub redis: crate::probe::LinkState,
+    /// The event log, Kafka or embedded.
+    pub event_log: crate::probe::LinkState,
+    /// Open WebSockets.
+    pub websockets: WebSocketHealth,
+    /// Every other component by name.
+    #[serde(flatten)]
+    pub others: BTreeMap<String, ComponentHealth>,
+}
+
+/// `GET /api/health`
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct HealthReport {
+    /// The service's name.
+    pub service: String,
+    /// `healthy`, or `degraded` when a component is not ready.
+    pub status: String,
+    /// By component.
+    pub components: HealthComponents,
+    /// Now.
+    pub timestamp: String,
+}
+
+/// How many live values there are.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct DataPoints {
+    /// Vehicles.
+    pub vehicles: usize,
+    /// Incidents.
+    pub emergencies: usize,
+    /// Street segments with traffic.
+    pub traffic_conditions: usize,
+}
+
+/// The interface's own state.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ApiStatus {
+    /// Open WebSockets.
+    pub websocket_connections: usize,
+    /// Whether the hot store answers.
+    pub redis_healthy: bool,
+}
+
+/// `GET /api/stats`
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Stats {
+    /// Live values.
+    pub data_points: DataPoints,
+    /// The interface's own state.
+    pub api_status: ApiStatus,
+    /// Now.
+    pub timestamp: String,
+}
+
+/// How far one layer is in one partition of the log.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct LayerLag {
+    /// `speed` or `batch`.
+    pub layer: String,
+    /// The topic.
+    pub topic: String,
+    /// The partition's number.
+    pub partition: i32,
+    /// The offset that the layer reads next.
+    pub position: i64,
+    /// The offset that the next event will get.
+    pub end: i64,
+    /// Events that the layer has still to do.
+    pub lag_events: i64,
+}
+
+/// One event that was not accepted.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"line": 17, "detail": "field \"speed\": got -3, expected a number of km/h, at least 0"}))]
+pub struct LineError {
+    /// The line of NDJSON, or the element of an array, from 1.
+    pub line: u64,
+    /// Field, value and what was expected.
+    pub detail: String,
+}
+
+/// `POST /api/ingest/{topic}`
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct IngestReport {
+    /// Events that are durable in the log.
+    pub accepted: u64,
+    /// Events that are not, each for the reason given.
+    pub rejected: u64,
+    /// The first 100 reasons.
+    pub errors: Vec<LineError>,
+    /// Rejected events beyond the first 100, whose reasons are left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub errors_omitted: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// `POST /api/sql`
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"sql": "SELECT count(*) AS events FROM vehicle_data", "format": "json"}))]
+pub struct SqlRequest {
+    /// One read-only statement.
+    pub sql: String,
+    /// `json` (the default), `csv`, `ndjson`, `arrow` (IPC stream) or `parquet`. Without it, the `Accept` header decides.
+    pub format: Option<String>,
+    /// `exact` (the default): with every event acknowledged before the query; `relaxed`: what is there, at once.
+    pub freshness: Option<String>,
+}
+
+/// A column of an SQL answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SqlColumn {
+    /// Its name, unique within the answer.
+    pub name: String,
+    /// `int64`, `float64`, `text`, `bool`, `timestamp`, `date`, ...
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+/// An SQL answer as JSON.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SqlAnswer {
+    /// In the order of the statement.
+    pub columns: Vec<SqlColumn>,
+    /// One object per row.
+    #[schema(value_type = Vec<Object>)]
+    pub rows: Vec<serde_json::Map<String, serde_json::Value>>,
+    /// How many rows.
+    pub row_count: u64,
+    /// From the request's arrival to the last row.
+    pub elapsed_ms: f64,
+}

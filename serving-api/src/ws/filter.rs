@@ -1,0 +1,91 @@
+//! What of a channel a subscription wants.
+
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use events::Location;
+
+use crate::mirror::Item;
+
+/// A box on the map. Where west is greater than east it goes over the 180th
+/// meridian, as in RFC 7946.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct BoundingBox {
+    pub west: f64,
+    pub south: f64,
+    pub east: f64,
+    pub north: f64,
+}
+
+impl BoundingBox {
+    /// Its edges belong to it.
+    pub fn contains(&self, place: Location) -> bool {
+        let Location {
+            latitude,
+            longitude,
+        } = place;
+        let between = if self.west <= self.east {
+            longitude >= self.west && longitude <= self.east
+        } else {
+            longitude >= self.west || longitude <= self.east
+        };
+        between && latitude >= self.south && latitude <= self.north
+    }
+
+    pub fn corners(&self) -> [f64; 4] {
+        [self.west, self.south, self.east, self.north]
+    }
+}
+
+/// Both conditions hold where both are given.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Filter {
+    pub bbox: Option<BoundingBox>,
+    pub ids: Option<BTreeSet<String>>,
+}
+
+impl Filter {
+    /// Whether everything passes, always.
+    pub fn is_everything(&self) -> bool {
+        self.bbox.is_none() && self.ids.is_none()
+    }
+
+    /// A thing without a place is in no box.
+    pub fn passes(&self, id: &str, item: &Item) -> bool {
+        let inside = |bbox: &BoundingBox| item.location.is_some_and(|place| bbox.contains(place));
+        self.bbox.as_ref().is_none_or(inside)
+            && self.ids.as_ref().is_none_or(|ids| ids.contains(id))
+    }
+
+    /// Equal for equal filters: a resume token is good only for the filter that
+    /// it was given for.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.bbox
+            .map(|bbox| bbox.corners().map(f64::to_bits))
+            .hash(&mut hasher);
+        self.ids.hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn box_may_cross_the_180th_meridian() {
+        let fiji = BoundingBox {
+            west: 177.0,
+            south: -20.0,
+            east: -178.0,
+            north: -12.0,
+        };
+        let at = |longitude| Location {
+            latitude: -17.0,
+            longitude,
+        };
+        assert!(fiji.contains(at(179.5)) && fiji.contains(at(-179.0)) && fiji.contains(at(177.0)));
+        assert!(!fiji.contains(at(0.0)));
+    }
+}

@@ -1,0 +1,389 @@
+//! The service itself: health, metrics, documentation, headers, its end.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use common::{Setup, start, start_with, vehicle};
+use events::health::Health;
+use events::{Offset, TopicPartition};
+use hot_store::memory::MemoryStore;
+use hot_store::{Entry, Error, HotBatch, HotStore, Kind, Result, Watch};
+use serde_json::json;
+use serving_api::HttpConfig;
+
+/// A hot store that can be taken away and given back.
+struct Failing {
+    inner: Arc<MemoryStore>,
+    is_away: AtomicBool,
+}
+
+impl Failing {
+    fn new(is_away: bool) -> Arc<Self> {
+        Arc::new(Self {
+            inner: MemoryStore::new(),
+            is_away: AtomicBool::new(is_away),
+        })
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.is_away.load(Ordering::Relaxed) {
+            return Err(Error::Unavailable {
+                address: "redis.example:6379".into(),
+                reason: "connection refused".into(),
+            });
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl HotStore for Failing {
+    async fn apply(&self, owner: &str, batch: HotBatch) -> Result<()> {
+        self.inner.apply(owner, batch).await
+    }
+    async fn positions(
+        &self,
+        owner: &str,
+    ) -> Result<std::collections::HashMap<TopicPartition, Offset>> {
+        self.check()?;
+        self.inner.positions(owner).await
+    }
+    async fn cells(&self, owner: &str, partition: &TopicPartition) -> Result<Vec<(String, Bytes)>> {
+        self.inner.cells(owner, partition).await
+    }
+    async fn reset(&self, owner: &str) -> Result<()> {
+        self.inner.reset(owner).await
+    }
+    async fn get(&self, kind: Kind, id: &str) -> Result<Option<Entry>> {
+        self.check()?;
+        self.inner.get(kind, id).await
+    }
+    async fn scan(&self, kind: Kind) -> Result<Vec<Entry>> {
+        self.check()?;
+        self.inner.scan(kind).await
+    }
+    async fn watch(&self) -> Result<Box<dyn Watch>> {
+        self.check()?;
+        self.inner.watch().await
+    }
+    async fn ping(&self) -> Result<()> {
+        self.check()
+    }
+}
+
+#[tokio::test]
+async fn hot_store_that_is_away_at_start_is_told_and_taken_up_when_it_is_back() {
+    let hot = Failing::new(true);
+    hot.inner
+        .apply(
+            "speed",
+            HotBatch {
+                updates: vec![common::update(Kind::Vehicle, "a", Some(vehicle("a", 11.9)))],
+                ..HotBatch::default()
+            },
+        )
+        .await
+        .expect("applied");
+    let server = start_with(Setup {
+        hot: Some(hot.clone()),
+        ..Setup::default()
+    })
+    .await;
+    let problem = server
+        .get_until("/readyz", |status, body| {
+            status == 503 && body["detail"].to_string().contains("redis.example")
+        })
+        .await;
+    assert!(
+        problem["detail"]
+            .as_str()
+            .is_some_and(|detail| detail.contains("hot store") && detail.contains("live view")),
+        "{problem}"
+    );
+    let (status, health) = server.get_json("/api/health").await;
+    assert_eq!((status, &health["status"]), (200, &json!("degraded")));
+    assert_eq!(
+        health["components"]["redis"],
+        json!({"connected": false, "responsive": false})
+    );
+    assert_eq!(
+        server.get_json("/api/vehicles/locations").await,
+        (200, json!([]))
+    );
+    assert_eq!(server.get_json("/livez").await.0, 200);
+
+    hot.is_away.store(false, Ordering::Relaxed);
+    server.get_until("/readyz", |status, _| status == 200).await;
+    server
+        .get_until("/api/vehicles/locations", |_, body| {
+            body[0]["vehicle_id"] == "a"
+        })
+        .await;
+    // Away again: what is known stays.
+    hot.is_away.store(true, Ordering::Relaxed);
+    server.get_until("/readyz", |status, _| status == 503).await;
+    assert_eq!(
+        server.get_json("/api/vehicles/locations").await.1[0]["vehicle_id"],
+        "a"
+    );
+}
+
+#[tokio::test]
+async fn health_and_readiness_name_every_component() {
+    let server = start().await;
+    server
+        .get_until("/readyz", |status, body| {
+            status == 200 && body["status"] == "ready"
+        })
+        .await;
+    for path in ["/api/health", "/health"] {
+        let (status, health) = server.get_json(path).await;
+        assert_eq!((status, &health["status"]), (200, &json!("healthy")));
+        assert_eq!(
+            health["components"]["redis"],
+            json!({"connected": true, "responsive": true})
+        );
+        assert_eq!(
+            health["components"]["websockets"],
+            json!({"active_connections": 0})
+        );
+        assert!(health["service"].is_string() && health["timestamp"].is_string());
+    }
+    server.health.report(
+        "batch layer",
+        Health::Degraded("the disk is full; free some".to_owned()),
+    );
+    let (status, body) = server.get_json("/readyz").await;
+    assert_eq!(status, 503);
+    assert!(
+        body["detail"]
+            .as_str()
+            .is_some_and(|detail| detail.contains("batch layer: the disk is full")),
+        "{body}"
+    );
+    assert_eq!(
+        server.get_json("/api/health").await.1["components"]["batch_layer"]["status"],
+        "degraded"
+    );
+}
+
+#[tokio::test]
+async fn root_is_a_page_for_browsers_and_json_for_programs() {
+    let server = start().await;
+    let service = server
+        .get_until("/", |_, body| body["redis_healthy"] == true)
+        .await;
+    assert_eq!(service["status"], "operational");
+    assert!(service["service"].is_string() && service["timestamp"].is_string());
+    let request = server
+        .http
+        .get(server.url("/"))
+        .header("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+    let page = request.send().await.expect("an answer");
+    assert!(
+        page.headers()["content-type"]
+            .to_str()
+            .is_ok_and(|kind| kind.starts_with("text/html"))
+    );
+    assert!(page.text().await.expect("a page").contains("<html"));
+}
+
+#[tokio::test]
+async fn answers_carry_security_headers_and_no_cross_origin_permission() {
+    let server = start().await;
+    for path in ["/", "/api/stats", "/nothing", "/docs"] {
+        let answer = server
+            .http
+            .get(server.url(path))
+            .header("origin", "https://other.example")
+            .send()
+            .await
+            .expect("an answer");
+        let headers = answer.headers();
+        assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
+        let policy = headers["content-security-policy"].to_str().expect("text");
+        assert!(
+            policy.contains("default-src 'self'") && policy.contains("worker-src 'self' blob:"),
+            "{path}: {policy}"
+        );
+        assert!(
+            !headers.contains_key("access-control-allow-origin"),
+            "{path}"
+        );
+    }
+    let config = HttpConfig {
+        allowed_origins: vec!["https://wall.example".to_owned()],
+        ..HttpConfig::default()
+    };
+    let server = start_with(Setup {
+        config,
+        ..Setup::default()
+    })
+    .await;
+    let answer = server
+        .http
+        .get(server.url("/api/stats"))
+        .header("origin", "https://wall.example")
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(
+        answer.headers()["access-control-allow-origin"],
+        "https://wall.example"
+    );
+}
+
+#[tokio::test]
+async fn description_covers_every_path_and_the_documentation_works_offline() {
+    let server = start().await;
+    let (status, api) = server.get_json("/openapi.json").await;
+    assert_eq!(status, 200);
+    assert!(
+        api["openapi"]
+            .as_str()
+            .is_some_and(|version| version.starts_with("3.1")),
+        "{}",
+        api["openapi"]
+    );
+    let paths = [
+        "/",
+        "/api/health",
+        "/health",
+        "/api/vehicles/locations",
+        "/vehicles",
+        "/gps",
+        "/api/gps/data",
+        "/api/vehicles/{vehicle_id}",
+        "/api/emergencies/active",
+        "/emergency",
+        "/api/emergency/incidents",
+        "/api/traffic/live/{road_id}",
+        "/api/traffic/conditions",
+        "/traffic",
+        "/api/weather/current",
+        "/weather",
+        "/api/weather/stations",
+        "/api/cameras",
+        "/api/analytics/city-summary",
+        "/api/analytics/summary",
+        "/api/stats",
+        "/api/city",
+        "/api/streets.geojson",
+        "/api/lag",
+        "/livez",
+        "/readyz",
+        "/metrics",
+        "/ws/realtime",
+    ];
+    for path in paths {
+        assert!(
+            api["paths"][path]["get"]["responses"].is_object(),
+            "{path} is not described"
+        );
+    }
+    for path in ["/api/sql", "/api/ingest/{topic}"] {
+        assert!(
+            api["paths"][path]["post"]["requestBody"].is_object(),
+            "{path} is not described"
+        );
+    }
+    let schema = &api["components"]["schemas"]["VehicleLocation"];
+    assert!(
+        schema["properties"]["latitude"].is_object() && schema["example"].is_object(),
+        "{schema}"
+    );
+
+    let page = server.get("/docs").await.text().await.expect("a page");
+    let linked: Vec<&str> = page
+        .split('"')
+        .filter(|part| part.starts_with("/docs/"))
+        .collect();
+    assert_eq!(linked.len(), 4, "{page}");
+    for path in linked {
+        let file = server.get(path).await;
+        assert_eq!(file.status(), 200, "{path}");
+        assert!(!file.bytes().await.expect("a body").is_empty());
+    }
+    let start = server
+        .get("/docs/swagger-initializer.js")
+        .await
+        .text()
+        .await
+        .expect("a script");
+    assert!(start.contains("/openapi.json"), "{start}");
+}
+
+#[tokio::test]
+async fn metrics_count_requests_by_route() {
+    let server = start().await;
+    server.get("/api/traffic/live/somewhere").await;
+    let text = server.get("/metrics").await.text().await.expect("text");
+    let counted = text.lines().any(|line| {
+        line.starts_with("citypulse_http_requests_total")
+            && line.contains("/api/traffic/live/{road_id}")
+            && line.contains("404")
+    });
+    assert!(counted, "{text}");
+    let request = server
+        .http
+        .get(server.url("/metrics"))
+        .header("accept", "application/openmetrics-text; version=1.0.0");
+    let answer = request.send().await.expect("an answer");
+    assert!(
+        answer.headers()["content-type"]
+            .to_str()
+            .is_ok_and(|kind| kind.starts_with("application/openmetrics-text"))
+    );
+    let text = answer.text().await.expect("text");
+    assert!(
+        text.ends_with("# EOF\n") && text.contains("# TYPE citypulse_http_requests counter"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn lag_is_what_the_layers_have_still_to_do() {
+    let server = start().await;
+    let (status, _) = server
+        .post("/api/ingest/vehicle_data", common::event(0).to_string())
+        .await;
+    assert_eq!(status, 202);
+    let rows = server
+        .get_until("/api/lag", |status, _| status == 200)
+        .await;
+    let rows = rows.as_array().expect("rows");
+    for layer in ["speed", "batch"] {
+        let of_layer = rows
+            .iter()
+            .filter(|row| row["layer"] == layer && row["topic"] == "vehicle_data");
+        let lag: i64 = of_layer
+            .map(|row| row["lag_events"].as_i64().expect("a number"))
+            .sum();
+        assert_eq!(lag, 1, "{layer}: {rows:?}");
+    }
+    assert!(
+        rows[0]["position"].is_i64() && rows[0]["end"].is_i64() && rows[0]["partition"].is_i64()
+    );
+}
+
+#[tokio::test]
+async fn end_is_orderly_and_quick_also_with_open_websockets() {
+    let server = start().await;
+    let mut socket = server.socket().await;
+    socket.next("city_analytics").await;
+    let begun = Instant::now();
+    let closing = tokio::spawn(async move { socket.close_frame().await });
+    server.stop().await;
+    let frame = closing.await.expect("no panic").expect("a closing message");
+    assert_eq!(u16::from(frame.code), 1001);
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+}
