@@ -55,8 +55,9 @@ pub struct Record {
 pub struct Records {
     /// Where they are from.
     pub partition: TopicPartition,
-    /// The position this read started at. Offsets in `from..next` that are not
-    /// among `records` hold nothing (compacted, or transaction markers).
+    /// The position this read started at: where the partition was started, then
+    /// the `next` of the read before. Offsets in `from..next` that are not among
+    /// `records` hold nothing (removed by retention, compacted, or markers).
     pub from: Offset,
     /// The position to read next.
     pub next: Offset,
@@ -138,10 +139,14 @@ pub trait Consumer: Send {
     async fn poll(&mut self, max_wait: Duration) -> Result<Polled>;
 
     /// Answers [`Polled::Assigned`]: read each partition from the position,
-    /// from its oldest retained record where that is `None` or no longer retained.
+    /// from its oldest retained record where that is `None` or no longer retained
+    /// (logged as a warning that says how many are lost). A position beyond the
+    /// end means another log than the one read before: [`kafka`] refuses it with
+    /// [`Error::Invalid`], [`local`] lets numbering continue there. May be called
+    /// again to read a partition from another position.
     async fn start(&mut self, positions: &[(TopicPartition, Option<Offset>)]) -> Result<()>;
 
-    /// Answers [`Polled::Revoked`].
+    /// Answers [`Polled::Revoked`]: the partitions may go to another consumer.
     async fn release(&mut self, partitions: &[TopicPartition]) -> Result<()>;
 
     /// Tells the log's own tools how far the group is. Advisory: nothing is ever
