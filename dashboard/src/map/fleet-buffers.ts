@@ -3,7 +3,7 @@ import { speedColor, type ThemeName } from '../theme/scales';
 import { FADE_MS, opacityAt, type Pose, poseAt, type Track } from './glide';
 
 /** Below this a vehicle stands, and its heading says nothing (km/h). */
-export const STANDING_KMH = 2;
+export const STANDING_KMH = 3;
 
 interface Look {
   theme: ThemeName;

@@ -57,6 +57,19 @@ describe('figures', () => {
     expect(all.every((figure) => figure.age === 'not yet received')).toBe(true);
   });
 
+  it('has no mean speed where there are no vehicles', () => {
+    const summary = {
+      total_vehicles: 0,
+      active_emergencies: 0,
+      average_city_speed: 0,
+      congested_roads: 0,
+      timestamp: '2026-01-01T00:00:00Z',
+    };
+    const all = figures({ summary, incidents: 0, critical: 0, weather: cityWeather([]), now_ms: 0 });
+    expect(all.find((figure) => figure.key === 'speed')?.value).toBe('–');
+    expect(all.find((figure) => figure.key === 'vehicles')?.value).toBe('0');
+  });
+
   it('explains every figure', () => {
     const all = figures({
       summary: {

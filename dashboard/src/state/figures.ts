@@ -97,13 +97,14 @@ export function figures({ summary, incidents, critical, weather, now_ms }: Figur
       unit: '',
       room_rem: 5.75,
       meaning: 'Vehicles that drive at the moment',
-      method: 'Those of the vehicles whose last fix has a speed above walking pace.',
+      method: 'Those of the vehicles whose last fix has a speed of 3 km/h or more.',
       age,
     },
     {
       key: 'speed',
       label: 'Mean speed',
-      value: formatNumber(summary?.average_city_speed, 1),
+      // The mean of no vehicles is unknown, not 0.
+      value: formatNumber(summary?.total_vehicles ? summary.average_city_speed : null, 1),
       unit: 'km/h',
       room_rem: 7.5,
       meaning: 'Mean speed over all vehicles, in km/h',
@@ -158,7 +159,7 @@ export function figures({ summary, incidents, critical, weather, now_ms }: Figur
       unit: '/s',
       room_rem: 6.25,
       meaning: 'Events taken in per second, all streams together',
-      method: 'Counted by the speed layer over the last seconds.',
+      method: 'Counted by the speed layer over the last 10 seconds.',
       age,
     },
   ];
