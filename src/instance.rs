@@ -1,12 +1,11 @@
 //! The data folder of the embedded back ends: one process at a time, and a note
 //! that tells other commands where that process listens.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use fs4::fs_std::FileExt;
 
 const LOCK_FILE: &str = "citypulse.lock";
 
@@ -28,12 +27,16 @@ impl DataFolder {
             .write(true)
             .open(&path)
             .with_context(|| format!("cannot open {}", path.display()))?;
-        if !file.try_lock_exclusive().with_context(|| format!("cannot lock {}", path.display()))? {
-            bail!(
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => bail!(
                 "data folder {} is in use by another citypulse process{}; stop it or choose another --data-dir",
                 folder.display(),
                 address_in(file).map(|address| format!(" ({address})")).unwrap_or_default()
-            );
+            ),
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("cannot lock {}", path.display()));
+            }
         }
         Ok(Self { file })
     }
@@ -50,9 +53,9 @@ impl DataFolder {
 /// Where the process that holds `folder` listens; `None` when nobody holds it.
 pub fn running_address(folder: &Path) -> Option<String> {
     let file = OpenOptions::new().read(true).write(true).open(folder.join(LOCK_FILE)).ok()?;
-    match file.try_lock_exclusive() {
-        Ok(true) => None,
-        _ => address_in(file),
+    match file.try_lock() {
+        Ok(()) => None,
+        Err(_) => address_in(file),
     }
 }
 

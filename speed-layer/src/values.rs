@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
 use compact_str::CompactString;
 use events::time::{format_rfc3339, parse_rfc3339_us};
 use events::{Body, Incident, Location, Offset, TrafficCamera, Weather};
 use hot_store::{Kind, Update};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 use streets::Segment;
 
 use crate::state::{RoadWindow, TrailPoint};
@@ -16,6 +16,21 @@ use crate::state::{RoadWindow, TrailPoint};
 pub(crate) fn update(kind: Kind, id: &str, value: &impl Serialize) -> Update {
     let json = serde_json::to_vec(value).expect("hot values are plain structs with text keys");
     Update { kind, id: id.to_string(), value: Some(json.into()) }
+}
+
+/// A number read back to the last bit: serde_json's own reading of floats may be
+/// one unit off in the last place, and a restart must change nothing.
+fn exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let text = <&RawValue>::deserialize(deserializer)?.get();
+    text.parse().map_err(serde::de::Error::custom)
+}
+
+/// The same where there may be none.
+fn exact_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    match <&RawValue>::deserialize(deserializer)?.get() {
+        "null" => Ok(None),
+        text => text.parse().map(Some).map_err(serde::de::Error::custom),
+    }
 }
 
 /// To one decimal, as speeds and temperatures are shown.
@@ -107,9 +122,13 @@ impl StoredVehicle {
     pub(crate) fn parse(json: &[u8]) -> Option<Self> {
         #[derive(Deserialize)]
         struct Stored {
+            #[serde(deserialize_with = "exact")]
             latitude: f64,
+            #[serde(deserialize_with = "exact")]
             longitude: f64,
+            #[serde(deserialize_with = "exact")]
             speed: f64,
+            #[serde(deserialize_with = "exact_or_none")]
             direction: Option<f64>,
             timestamp: String,
             last_moved: String,
@@ -130,8 +149,11 @@ impl StoredVehicle {
 
 #[derive(Serialize, Deserialize)]
 struct TrailItem {
+    #[serde(deserialize_with = "exact")]
     latitude: f64,
+    #[serde(deserialize_with = "exact")]
     longitude: f64,
+    #[serde(deserialize_with = "exact")]
     speed: f64,
     timestamp: String,
 }
@@ -305,7 +327,9 @@ impl StoredIncident {
         #[derive(Deserialize)]
         struct Stored {
             incident_type: CompactString,
+            #[serde(deserialize_with = "exact")]
             latitude: f64,
+            #[serde(deserialize_with = "exact")]
             longitude: f64,
             severity: CompactString,
             status: CompactString,
