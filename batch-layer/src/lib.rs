@@ -5,6 +5,17 @@
 //! Promises: each record is in its table once, whatever crashes when; a record
 //! that cannot be decoded is in the dead-letter topic before the position moves
 //! past it. Never: holds more than its memory limit; it stops reading instead.
+//!
+//! - `buffer`: what was read and not yet written, and when to write it (pure).
+//! - `flush`: files, then one commit of files and positions.
+//! - `dead_letters`: what cannot be decoded goes beside its topic.
+//! - `worker`: the loop around them: poll, rebalance, outages, shutdown.
+
+mod buffer;
+mod dead_letters;
+mod flush;
+mod problems;
+mod worker;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +25,9 @@ use events::TopicNames;
 use events::health::HealthBoard;
 use lake::Lake;
 use tokio_util::sync::CancellationToken;
+
+use crate::problems::Problems;
+use crate::worker::Worker;
 
 /// When files are written and how much is held until then.
 #[derive(Clone, Debug)]
@@ -48,6 +62,9 @@ pub enum Error {
     /// The lake failed in a way that waiting does not mend.
     #[error(transparent)]
     Lake(#[from] lake::Error),
+    /// A fault of ours.
+    #[error("the batch layer failed: {0}")]
+    Internal(String),
 }
 
 /// Name of the consumer group, and of the component on the health board.
@@ -56,12 +73,15 @@ pub const GROUP: &str = "batch";
 /// Moves the log into the lake until `shutdown`. Outages are waited out; an error
 /// returned is one that somebody has to mend.
 pub async fn run(
-    _log: Arc<dyn EventLog>,
-    _lake: Arc<Lake>,
-    _topics: TopicNames,
-    _config: BatchConfig,
-    _health: HealthBoard,
-    _shutdown: CancellationToken,
+    log: Arc<dyn EventLog>,
+    lake: Arc<Lake>,
+    topics: TopicNames,
+    config: BatchConfig,
+    health: HealthBoard,
+    shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    unimplemented!()
+    let problems = Problems::new(health);
+    Worker::new(log, lake, topics, &config, problems, shutdown)
+        .run()
+        .await
 }

@@ -26,7 +26,9 @@ pub enum Error {
     },
     /// Another writer has moved the position since it was read: what this commit
     /// holds is already in the table, or records before it are missing.
-    #[error("table {table}: stored position of {partition} is {stored:?}, not {expected:?}; read on from the stored one")]
+    #[error(
+        "table {table}: stored position of {partition} is {stored:?}, not {expected:?}; read on from the stored one"
+    )]
     PositionMoved {
         /// The table.
         table: String,
@@ -56,8 +58,12 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the same call may work later without anybody changing anything.
+    /// Whether the same call may work later: when the storage is back, or when
+    /// somebody has mended its configuration (created the bucket, given the right).
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Error::Unavailable { .. })
+        matches!(
+            self,
+            Error::Unavailable { .. } | Error::Configuration { .. }
+        )
     }
 }

@@ -2,61 +2,300 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use events::{Advance, Offset, TopicPartition};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
+use parking_lot::RwLock;
 
-use crate::{DataFile, LakeConfig, Result, Snapshot, Table};
+use crate::delta::{self, TableLog, Written};
+use crate::parquet_file::{EncodedFile, encode};
+use crate::storage::Storage;
+use crate::{Error, LakeConfig, NewFile, Result, Snapshot, Table};
+
+/// Attempts to get a version before a commit gives way to the other writers.
+const MAX_COMMIT_ATTEMPTS: usize = 50;
+/// A version not looked at for this long is loaded anew: the commit files after
+/// it may have been cleaned up.
+const MAX_SNAPSHOT_AGE: Duration = Duration::from_secs(3600);
+/// Larger files go up in parts.
+const PART_BYTES: usize = 8 << 20;
 
 /// What one commit makes visible together.
 #[derive(Clone, Debug, Default)]
 pub struct Commit {
     /// Files from [`Lake::write_files`].
-    pub files: Vec<DataFile>,
+    pub files: Vec<NewFile>,
     /// The log ranges that the files cover. Refused unless each `from` is the
     /// stored position (any `from` is taken where none is stored).
     pub advances: Vec<Advance>,
-    /// Further counters to set, by name.
+    /// Further counters to set, by name. A name of the form `topic/partition`
+    /// would be a position: begin it with another path element.
     pub marks: HashMap<String, i64>,
 }
 
 /// Every table, on one storage.
-pub struct Lake {}
+pub struct Lake {
+    storage: Storage,
+    tables: HashMap<Table, TableHandle>,
+}
+
+struct TableHandle {
+    log: TableLog,
+    /// Held while following or committing: within this process one at a time.
+    turn: tokio::sync::Mutex<()>,
+    known: RwLock<Known>,
+}
+
+struct Known {
+    snapshot: Option<Arc<Snapshot>>,
+    looked_at: Instant,
+}
 
 impl Lake {
-    /// Opens the lake; tables are created when they are first written.
-    pub async fn open(_config: LakeConfig) -> Result<Arc<Lake>> {
-        unimplemented!()
+    /// Opens the lake; tables are created when they are first written. A server
+    /// is not contacted yet: use [`Lake::ping`] to know whether it answers.
+    pub async fn open(config: LakeConfig) -> Result<Arc<Lake>> {
+        let storage = Storage::open(&config)?;
+        let mut tables = HashMap::new();
+        for table in Table::all() {
+            let known = Known {
+                snapshot: None,
+                looked_at: Instant::now(),
+            };
+            let log = TableLog::open(&storage, table)?;
+            tables.insert(
+                table,
+                TableHandle {
+                    log,
+                    turn: tokio::sync::Mutex::default(),
+                    known: RwLock::new(known),
+                },
+            );
+        }
+        Ok(Arc::new(Lake { storage, tables }))
+    }
+
+    /// Folder or bucket, as people know it.
+    pub fn url(&self) -> &str {
+        &self.storage.url
+    }
+
+    /// The lake's files; paths begin with a table's name.
+    pub fn store(&self) -> Arc<dyn ObjectStore> {
+        self.storage.lake.clone()
     }
 
     /// Whether the storage answers now.
     pub async fn ping(&self) -> Result<()> {
-        unimplemented!()
+        match self
+            .storage
+            .lake
+            .list_with_delimiter(Some(&Path::from("_ping")))
+            .await
+        {
+            Ok(_) => Ok(()),
+            Err(object_store::Error::NotFound { source, .. }) => {
+                let missing = object_store::Error::Generic {
+                    store: "lake",
+                    source,
+                };
+                match self.storage.error(&missing) {
+                    error @ Error::Configuration { .. } => Err(error),
+                    _ => Ok(()),
+                }
+            }
+            Err(error) => Err(self.storage.error(&error)),
+        }
     }
 
     /// The newest stored position of every log partition of `table`; a partition
     /// that is absent has never been written.
-    pub async fn positions(&self, _table: Table) -> Result<HashMap<TopicPartition, Offset>> {
-        unimplemented!()
+    pub async fn positions(&self, table: Table) -> Result<HashMap<TopicPartition, Offset>> {
+        Ok(self.refresh(table).await?.positions.as_ref().clone())
     }
 
     /// The last known version: no I/O once the table has been looked at.
-    pub async fn snapshot(&self, _table: Table) -> Result<Arc<Snapshot>> {
-        unimplemented!()
+    pub async fn snapshot(&self, table: Table) -> Result<Arc<Snapshot>> {
+        let known = self.tables[&table].known.read().snapshot.clone();
+        match known {
+            Some(snapshot) => Ok(snapshot),
+            None => self.refresh(table).await,
+        }
     }
 
     /// The newest version: one small read where nothing has changed.
-    pub async fn refresh(&self, _table: Table) -> Result<Arc<Snapshot>> {
-        unimplemented!()
+    pub async fn refresh(&self, table: Table) -> Result<Arc<Snapshot>> {
+        let handle = &self.tables[&table];
+        let _turn = handle.turn.lock().await;
+        handle.follow().await
     }
 
-    /// Writes rows as Parquet, one file a date. Nobody sees them before [`Lake::commit`].
-    pub async fn write_files(&self, _table: Table, _batches: Vec<RecordBatch>) -> Result<Vec<DataFile>> {
-        unimplemented!()
+    /// Writes rows as Parquet, one file a date. Nobody sees them before
+    /// [`Lake::commit`]. On an error nothing remains but what a crash would leave.
+    pub async fn write_files(
+        &self,
+        table: Table,
+        batches: Vec<RecordBatch>,
+    ) -> Result<Vec<NewFile>> {
+        let encoded = tokio::task::spawn_blocking(move || encode(table, &batches)).await;
+        let encoded = encoded.map_err(|error| Error::Schema {
+            table: table.name().to_owned(),
+            reason: format!("encoding failed: {error}"),
+        })??;
+        let mut files = Vec::with_capacity(encoded.len());
+        for file in encoded {
+            match self.put(table, file).await {
+                Ok(file) => files.push(file),
+                Err(error) => {
+                    self.discard_files(table, &files).await;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(files)
     }
 
-    /// Makes files and positions visible together, or neither. Returns the version.
-    pub async fn commit(&self, _table: Table, _commit: &Commit) -> Result<u64> {
-        unimplemented!()
+    async fn put(&self, table: Table, encoded: EncodedFile) -> Result<NewFile> {
+        let store = self.storage.table_store(table);
+        let path = Path::from(encoded.file.path.as_str());
+        let put = async {
+            if encoded.bytes.len() <= 2 * PART_BYTES {
+                store.put(&path, encoded.bytes.clone().into()).await?;
+            } else {
+                let mut upload = WriteMultipart::new_with_chunk_size(
+                    store.put_multipart(&path).await?,
+                    PART_BYTES,
+                );
+                upload.put(encoded.bytes.clone());
+                upload.finish().await?;
+            }
+            Ok(())
+        };
+        put.await.map_err(|error| self.storage.error(&error))?;
+        self.storage
+            .sync(&format!("{table}/{}", encoded.file.path))
+            .await?;
+        Ok(encoded.file)
+    }
+
+    /// Removes files that no commit will name. Best effort: what stays is invisible
+    /// and harmless. Call it only when a commit of them cannot be under way.
+    pub async fn discard_files(&self, table: Table, files: &[NewFile]) {
+        let store = self.storage.table_store(table);
+        for file in files {
+            if let Err(error) = store.delete(&Path::from(file.path.as_str())).await {
+                tracing::debug!(%table, path = file.path, %error, "could not remove a file that was not committed");
+            }
+        }
+    }
+
+    /// Makes files and positions visible together, or neither, and returns the
+    /// version. Calling it again with the same commit after an error is safe: if
+    /// the first call did get through, the second finds that and changes nothing.
+    /// After [`Error::PositionMoved`] the files have been removed.
+    pub async fn commit(&self, table: Table, commit: &Commit) -> Result<u64> {
+        let handle = &self.tables[&table];
+        let _turn = handle.turn.lock().await;
+        for _ in 0..MAX_COMMIT_ATTEMPTS {
+            let snapshot = handle.writable().await?;
+            if already_in(&snapshot, commit) {
+                return Ok(snapshot.version.unwrap_or_default());
+            }
+            if let Err(refused) = check_positions(table, &snapshot, commit) {
+                self.discard_files(table, &commit.files).await;
+                return Err(refused);
+            }
+            let version = snapshot.version.map_or(0, |version| version + 1);
+            let actions = delta::encode_commit(commit, chrono::Utc::now().timestamp_millis())
+                .map_err(|error| handle.log.damaged(error.to_string()))?;
+            if handle.log.write(version, actions.into()).await? == Written::Taken {
+                continue; // somebody was faster: look at what they wrote, then decide
+            }
+            self.storage
+                .sync(&format!("{table}/_delta_log/{version:020}.json"))
+                .await?;
+            handle.follow().await?;
+            if delta::is_due(version) {
+                tokio::spawn(checkpoint(handle.log.clone()));
+            }
+            return Ok(version);
+        }
+        Err(self
+            .storage
+            .unavailable(format!("table {table} has too many writers at once")))
+    }
+}
+
+/// Whether an earlier attempt at this very commit got through.
+fn already_in(snapshot: &Snapshot, commit: &Commit) -> bool {
+    let done = |advance: &Advance| snapshot.positions.get(&advance.partition) == Some(&advance.to);
+    match commit.files.first() {
+        // All files of a commit become visible together, and names are unique.
+        Some(file) => snapshot.files.contains_key(&file.path),
+        None => !commit.advances.is_empty() && commit.advances.iter().all(done),
+    }
+}
+
+fn check_positions(table: Table, snapshot: &Snapshot, commit: &Commit) -> Result<()> {
+    for advance in &commit.advances {
+        let stored = snapshot.positions.get(&advance.partition).copied();
+        if stored.is_some_and(|stored| stored != advance.from) {
+            return Err(Error::PositionMoved {
+                table: table.name().to_owned(),
+                partition: advance.partition.clone(),
+                expected: advance.from,
+                stored,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Not on the way of the commit that made it due; a failure is made good by the next.
+async fn checkpoint(log: TableLog) {
+    if let Err(error) = delta::checkpoint(&log).await {
+        tracing::warn!(table = %log.table, %error, "could not write a checkpoint; opening the table takes longer");
+    }
+}
+
+impl TableHandle {
+    /// Follows the log to its newest version. The caller holds the turn.
+    async fn follow(&self) -> Result<Arc<Snapshot>> {
+        let (known, age) = {
+            let known = self.known.read();
+            (known.snapshot.clone(), known.looked_at.elapsed())
+        };
+        let newest = match known {
+            Some(known) if age < MAX_SNAPSHOT_AGE => match self.log.catch_up(&known).await? {
+                Some(newer) => Arc::new(newer),
+                None => known,
+            },
+            _ => Arc::new(
+                delta::load(&self.log)
+                    .await?
+                    .unwrap_or_else(|| Snapshot::empty(&self.log.table.schema())),
+            ),
+        };
+        *self.known.write() = Known {
+            snapshot: Some(newest.clone()),
+            looked_at: Instant::now(),
+        };
+        Ok(newest)
+    }
+
+    /// The newest version of a table that exists and has every column we write.
+    async fn writable(&self) -> Result<Arc<Snapshot>> {
+        let mut snapshot = self.follow().await?;
+        if snapshot.version.is_none() {
+            delta::create(&self.log).await?;
+            snapshot = self.follow().await?;
+        }
+        if delta::evolve(&self.log, &snapshot).await? {
+            snapshot = self.follow().await?;
+        }
+        Ok(snapshot)
     }
 }

@@ -8,14 +8,19 @@
 //! never lets SQL change anything.
 
 mod config;
+mod delta;
 mod error;
-pub mod query;
-mod table;
 mod lake;
+mod parquet_file;
+pub mod query;
+pub mod rows;
 mod snapshot;
+mod statistics;
+mod storage;
+mod table;
 
 pub use config::{LakeConfig, S3Options};
 pub use error::{Error, Result};
 pub use lake::{Commit, Lake};
-pub use snapshot::{DataFile, Snapshot};
+pub use snapshot::{DataFile, NewFile, Snapshot};
 pub use table::Table;

@@ -3,16 +3,43 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::common::Statistics;
 use events::{Offset, TopicPartition};
 
-/// A Parquet file of a table.
+use crate::statistics;
+
+/// The column that tables are partitioned by; it lies in the path, not in the file.
+pub(crate) const DATE: &str = "date";
+
+/// A live Parquet file of a table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DataFile {
     /// Path relative to the table's folder, not URL-encoded.
     pub path: String,
     /// Size in bytes.
     pub size_bytes: u64,
+    /// Rows, where the writer said so.
+    pub rows: Option<u64>,
+    /// Event date of all rows, days since the epoch; `None` for rows without a date.
+    pub date: Option<i32>,
+    /// Bounds of the columns of [`Snapshot::file_schema`], in its order.
+    pub statistics: Arc<Statistics>,
+}
+
+/// A file that was written and is not visible yet; see [`crate::Lake::commit`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewFile {
+    /// Path relative to the table's folder.
+    pub path: String,
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// Rows in it.
+    pub rows: u64,
+    /// Event date of all rows, `YYYY-MM-DD`.
+    pub(crate) date_text: String,
+    /// Delta's statistics JSON.
+    pub(crate) statistics_json: String,
 }
 
 /// One version of one table: what a query pins. Immutable and cheap to share.
@@ -20,12 +47,121 @@ pub struct DataFile {
 pub struct Snapshot {
     /// Delta version; `None` for a table that does not exist yet.
     pub version: Option<u64>,
-    /// The table's columns, `date` included.
+    /// The table's columns, `date` included. All may be null.
     pub schema: SchemaRef,
+    /// The columns that lie in the files: all but `date`.
+    pub file_schema: SchemaRef,
     /// Per log partition the next offset that is not in the table.
     pub positions: Arc<HashMap<TopicPartition, Offset>>,
     /// Further counters stored with the data, by name (see [`crate::Commit`]).
     pub marks: Arc<HashMap<String, i64>>,
     /// The live files by path.
     pub files: Arc<BTreeMap<String, Arc<DataFile>>>,
+}
+
+impl Snapshot {
+    /// The state before the first commit.
+    pub(crate) fn empty(schema: &Schema) -> Self {
+        let schema = nullable(schema);
+        Self {
+            version: None,
+            file_schema: without_date(&schema),
+            schema,
+            positions: Arc::default(),
+            marks: Arc::default(),
+            files: Arc::default(),
+        }
+    }
+
+    /// The next offset of `partition` that is not in the table; 0 before the first commit.
+    pub fn position(&self, partition: &TopicPartition) -> Offset {
+        self.positions.get(partition).copied().unwrap_or(0)
+    }
+
+    /// Rows of all files, where every writer said how many.
+    pub fn rows(&self) -> Option<u64> {
+        self.files.values().map(|file| file.rows).sum()
+    }
+
+    /// Size of all files.
+    pub fn size_bytes(&self) -> u64 {
+        self.files.values().map(|file| file.size_bytes).sum()
+    }
+}
+
+/// A version in the making: the one before it plus actions.
+pub(crate) struct SnapshotBuilder {
+    next: Snapshot,
+}
+
+impl SnapshotBuilder {
+    pub(crate) fn from(snapshot: &Snapshot) -> Self {
+        Self {
+            next: snapshot.clone(),
+        }
+    }
+
+    pub(crate) fn with_schema(schema: &Schema) -> Self {
+        Self {
+            next: Snapshot::empty(schema),
+        }
+    }
+
+    /// Makes a file live.
+    pub(crate) fn add(
+        &mut self,
+        path: String,
+        size_bytes: u64,
+        date: Option<&str>,
+        stats_json: Option<&str>,
+    ) {
+        let parsed = statistics::read(stats_json, &self.next.file_schema);
+        let file = DataFile {
+            size_bytes,
+            rows: parsed.num_rows.get_value().map(|rows| *rows as u64),
+            date: date.and_then(statistics::parse_date),
+            statistics: Arc::new(parsed),
+            path: path.clone(),
+        };
+        Arc::make_mut(&mut self.next.files).insert(path, Arc::new(file));
+    }
+
+    pub(crate) fn remove(&mut self, path: &str) {
+        Arc::make_mut(&mut self.next.files).remove(path);
+    }
+
+    /// Sets a stored counter: `topic/partition` is a position, all else a mark.
+    pub(crate) fn set_counter(&mut self, app_id: &str, version: i64) {
+        match TopicPartition::parse(app_id) {
+            Some(partition) if !partition.topic.contains('/') => {
+                Arc::make_mut(&mut self.next.positions).insert(partition, version);
+            }
+            _ => {
+                Arc::make_mut(&mut self.next.marks).insert(app_id.to_owned(), version);
+            }
+        }
+    }
+
+    pub(crate) fn build(mut self, version: u64) -> Snapshot {
+        self.next.version = Some(version);
+        self.next
+    }
+}
+
+/// Delta columns may all be null: a column added later is missing in old files.
+pub(crate) fn nullable(schema: &Schema) -> SchemaRef {
+    let fields = schema
+        .fields()
+        .iter()
+        .map(|field| field.as_ref().clone().with_nullable(true));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+fn without_date(schema: &Schema) -> SchemaRef {
+    let fields = schema
+        .fields()
+        .iter()
+        .filter(|field| field.name() != DATE)
+        .cloned();
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }

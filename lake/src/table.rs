@@ -17,7 +17,10 @@ pub enum Table {
 impl Table {
     /// Every table, in the order in which they are listed to people.
     pub fn all() -> impl Iterator<Item = Table> {
-        Stream::ALL.into_iter().map(Table::Stream).chain([Table::DeadLetters])
+        Stream::ALL
+            .into_iter()
+            .map(Table::Stream)
+            .chain([Table::DeadLetters])
     }
 
     /// The SQL and folder name.

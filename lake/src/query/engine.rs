@@ -1,17 +1,35 @@
 //! The door for SQL.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::execution::SendableRecordBatchStream;
-use event_log::EventLog;
-use events::TopicNames;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::physical_plan::execute_stream;
+use datafusion::sql::parser::Statement;
+use event_log::{Bounds, EventLog};
+use events::{Topic, TopicNames};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Lake;
-use crate::query::QueryResult;
+use crate::query::catalog::catalog_of;
+use crate::query::follower::{follow_lake, follow_log};
+use crate::query::guard::Guarded;
+use crate::query::session::{base_state, read_only};
+use crate::query::statement::{parse, tables_of};
+use crate::query::tail::Tail;
+use crate::query::{QueryError, QueryResult};
+use crate::rows::{Source, sources};
+
+/// How long a query waits for a place among those that run.
+const PLACE_WAIT: Duration = Duration::from_secs(2);
 
 /// Limits of [`SqlEngine`].
 #[derive(Clone, Debug)]
@@ -30,7 +48,8 @@ pub struct QueryConfig {
     pub max_concurrent: usize,
     /// Memory of the log tail, bytes; what does not fit is read from the log.
     pub tail_bytes: usize,
-    /// How long a query waits until the tail has reached the log's end.
+    /// How long a query waits until the tail has reached the log's end, before it
+    /// reads the rest from the log itself.
     pub tail_wait: Duration,
 }
 
@@ -44,7 +63,7 @@ impl Default for QueryConfig {
             max_rows: 1_000_000,
             max_concurrent: 8,
             tail_bytes: 128 << 20,
-            tail_wait: Duration::from_secs(5),
+            tail_wait: Duration::from_secs(1),
         }
     }
 }
@@ -59,28 +78,138 @@ pub enum Freshness {
     Relaxed,
 }
 
+/// What queries and followers share.
+pub(crate) struct Shared {
+    pub(crate) lake: Arc<Lake>,
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) sources: HashMap<Topic, Source>,
+    pub(crate) config: QueryConfig,
+    pub(crate) tail: Mutex<Tail>,
+    /// The tail has new rows.
+    pub(crate) advanced: Notify,
+    /// The tail may have room again.
+    pub(crate) trimmed: Notify,
+    list_requested: AtomicBool,
+}
+
+impl Shared {
+    /// The retained ranges of a topic; none while it does not exist.
+    pub(crate) async fn bounds(&self, topic: &Topic) -> QueryResult<Vec<Bounds>> {
+        match self.log.bounds(topic).await {
+            Ok(bounds) => Ok(bounds),
+            Err(event_log::Error::UnknownTopic(_)) => Ok(Vec::new()),
+            Err(error) => Err(QueryError::from_log(error)),
+        }
+    }
+
+    /// Asks the follower to look for partitions that it does not follow yet.
+    pub(crate) fn request_list(&self) {
+        self.list_requested.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn take_list_request(&self) -> bool {
+        self.list_requested.swap(false, Ordering::Relaxed)
+    }
+}
+
 /// Read-only SQL over lake and log tail. One per process.
-pub struct SqlEngine {}
+pub struct SqlEngine {
+    shared: Arc<Shared>,
+    state: SessionState,
+    places: Arc<Semaphore>,
+}
 
 impl SqlEngine {
-    /// Prepares; the tail is followed once [`SqlEngine::run`] runs.
+    /// Prepares. Without [`SqlEngine::run`] every query reads the log's tail itself.
     pub fn new(
-        _lake: Arc<Lake>,
-        _log: Arc<dyn EventLog>,
-        _topics: TopicNames,
-        _config: QueryConfig,
+        lake: Arc<Lake>,
+        log: Arc<dyn EventLog>,
+        topics: TopicNames,
+        config: QueryConfig,
     ) -> QueryResult<Arc<Self>> {
-        unimplemented!()
+        let state = base_state(&config, lake.store())?;
+        let places = Arc::new(Semaphore::new(config.max_concurrent.max(1)));
+        let shared = Arc::new(Shared {
+            sources: sources(&topics),
+            lake,
+            log,
+            config,
+            tail: Mutex::default(),
+            advanced: Notify::new(),
+            trimmed: Notify::new(),
+            list_requested: AtomicBool::new(false),
+        });
+        Ok(Arc::new(Self {
+            shared,
+            state,
+            places,
+        }))
     }
 
     /// Follows the log's tail and the lake's versions until `shutdown`.
-    pub async fn run(self: Arc<Self>, _shutdown: CancellationToken) {
-        unimplemented!()
+    pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
+        tokio::join!(
+            follow_log(self.shared.clone(), shutdown.clone()),
+            follow_lake(self.shared.clone(), shutdown)
+        );
     }
 
     /// Runs one SELECT, WITH, EXPLAIN, SHOW or DESCRIBE. Errors that the stream
-    /// yields convert to [`crate::query::QueryError`] with `from`.
-    pub async fn query(&self, _sql: &str, _freshness: Freshness) -> QueryResult<(SchemaRef, SendableRecordBatchStream)> {
-        unimplemented!()
+    /// yields convert to [`QueryError`] with `from`. Dropping the stream stops the
+    /// query.
+    pub async fn query(
+        &self,
+        sql: &str,
+        freshness: Freshness,
+    ) -> QueryResult<(SchemaRef, SendableRecordBatchStream)> {
+        let timeout = self.shared.config.timeout;
+        let deadline = Instant::now() + timeout;
+        let place = self.place().await?;
+        let started = tokio::time::timeout_at(deadline, self.start(sql, freshness)).await;
+        let rows = started.map_err(|_| QueryError::Timeout {
+            limit_s: timeout.as_secs(),
+        })??;
+        let guarded = Guarded::new(rows, deadline, timeout, self.shared.config.max_rows, place);
+        Ok((
+            datafusion::execution::RecordBatchStream::schema(&guarded),
+            Box::pin(guarded),
+        ))
     }
+
+    async fn place(&self) -> QueryResult<OwnedSemaphorePermit> {
+        let busy = || QueryError::Busy {
+            limit: self.shared.config.max_concurrent,
+        };
+        let place = tokio::time::timeout(PLACE_WAIT, self.places.clone().acquire_owned()).await;
+        place.map_err(|_| busy())?.map_err(|_| busy())
+    }
+
+    async fn start(
+        &self,
+        sql: &str,
+        freshness: Freshness,
+    ) -> QueryResult<SendableRecordBatchStream> {
+        let statement = parse(&self.state, sql)?;
+        let tables = tables_of(&self.state, &statement)?;
+        let mut pinned = Vec::with_capacity(tables.len());
+        for table in tables {
+            pinned.push(self.shared.pin(table, freshness).await?);
+        }
+        let state = SessionStateBuilder::new_from_existing(self.state.clone())
+            .with_catalog_list(catalog_of(pinned)?)
+            .build();
+        run(&state, statement).await
+    }
+}
+
+async fn run(state: &SessionState, statement: Statement) -> QueryResult<SendableRecordBatchStream> {
+    let plan = state.statement_to_plan(statement).await?;
+    read_only().verify_plan(&plan).map_err(|_| {
+        QueryError::User(
+            "only queries are allowed here: SELECT, WITH, EXPLAIN, SHOW TABLES, DESCRIBE"
+                .to_owned(),
+        )
+    })?;
+    let plan = state.create_physical_plan(&plan).await?;
+    Ok(execute_stream(plan, state.task_ctx())?)
 }

@@ -1,8 +1,24 @@
-//! SQL over the lake and the log's tail.
+//! SQL over the lake and the log's tail: every event once, at any moment.
+//!
+//! - [`tail`]: rows behind the newest snapshot, in memory (pure).
+//! - [`follower`]: keeps the tail; [`pin`]: what one query takes of it.
+//! - [`provider`], [`files`], [`log_range`]: a pinned table as a plan.
+//! - [`engine`]: the door, with [`session`], [`statement`], [`catalog`], [`guard`].
+//! - [`output`]: results as bytes.
 
+mod catalog;
 mod engine;
 mod error;
+mod files;
+mod follower;
+mod guard;
+mod log_range;
 pub mod output;
+mod pin;
+mod provider;
+mod session;
+mod statement;
+mod tail;
 
 pub use engine::{Freshness, QueryConfig, SqlEngine};
 pub use error::{QueryError, QueryResult};

@@ -1,0 +1,305 @@
+use std::collections::HashSet;
+
+use arrow::array::AsArray;
+use arrow::datatypes::{Int32Type, Int64Type};
+use bytes::Bytes;
+use events::Stream;
+use proptest::prelude::*;
+
+use super::*;
+
+const SOURCE: Source = Source::Events(Stream::VehicleData);
+const TABLE: Table = Table::Stream(Stream::VehicleData);
+
+fn limits() -> Limits {
+    Limits {
+        flush_bytes: 1 << 20,
+        flush_age: Duration::from_secs(30),
+        flush_idle: Duration::from_secs(2),
+        total_bytes: 8 << 20,
+    }
+}
+
+fn partition(number: i32) -> TopicPartition {
+    TopicPartition::new("vehicle_data", number)
+}
+
+fn good(offset: Offset) -> Record {
+    let value = format!(
+        r#"{{"id":"{offset}","device_id":"car","timestamp":"2026-03-01T12:00:00Z","location":[57.7,11.97],"speed":1}}"#
+    );
+    Record {
+        offset,
+        appended_at_us: 0,
+        key: None,
+        value: Bytes::from(value),
+        headers: Vec::new(),
+    }
+}
+
+fn records(number: i32, from: Offset, to: Offset) -> Records {
+    Records {
+        partition: partition(number),
+        from,
+        next: to,
+        records: (from..to).map(good_in_its_day).collect(),
+    }
+}
+
+/// Appended when it happened.
+fn good_in_its_day(offset: Offset) -> Record {
+    Record {
+        appended_at_us: 1_772_366_400_000_000,
+        ..good(offset)
+    }
+}
+
+#[test]
+fn rows_are_due_by_age_and_when_nothing_more_comes() {
+    let start = Instant::now();
+    let after = |seconds| start + Duration::from_secs(seconds);
+    let mut buffer = Buffer::new(limits());
+    buffer.assign(TABLE, partition(0), Some(0));
+    assert_eq!(buffer.due(after(100)), None, "there is nothing to write");
+    buffer.push(SOURCE, records(0, 0, 10), start);
+    assert_eq!(buffer.due(after(1)), None);
+    assert_eq!(buffer.due(after(2)), Some(TABLE), "idle");
+    for second in 1..30 {
+        buffer.push(
+            SOURCE,
+            records(0, 9 + second as i64, 10 + second as i64),
+            after(second),
+        );
+        assert_eq!(buffer.due(after(second)), None);
+    }
+    assert_eq!(buffer.due(after(30)), Some(TABLE), "age");
+}
+
+#[test]
+fn the_largest_table_is_due_when_memory_is_short() {
+    let now = Instant::now();
+    let mut buffer = Buffer::new(Limits {
+        total_bytes: 10_000,
+        ..limits()
+    });
+    buffer.assign(TABLE, partition(0), None);
+    buffer.push(SOURCE, records(0, 0, 10), now);
+    assert_eq!(buffer.due(now), None);
+    buffer.push(SOURCE, records(0, 10, 200), now);
+    assert_eq!(buffer.due(now), Some(TABLE));
+}
+
+#[test]
+fn a_bad_record_is_given_back_and_its_offset_is_covered() {
+    let mut buffer = Buffer::new(limits());
+    buffer.assign(TABLE, partition(0), Some(5));
+    let mut mixed = records(0, 5, 8);
+    mixed.records[1].value = Bytes::from_static(b"{}");
+    let Pushed::In(bad) = buffer.push(SOURCE, mixed, Instant::now()) else {
+        panic!("there is no gap");
+    };
+    assert_eq!(
+        bad.iter().map(|bad| bad.record.offset).collect::<Vec<_>>(),
+        [6]
+    );
+    let flush = buffer.take(TABLE).expect("something to write");
+    assert_eq!(flush.rows.num_rows(), 2);
+    assert_eq!(
+        flush.advances,
+        [Advance {
+            partition: partition(0),
+            from: 5,
+            to: 8
+        }]
+    );
+    assert!(buffer.take(TABLE).is_none(), "it is taken once");
+}
+
+#[test]
+fn a_log_that_begins_later_than_the_stored_position_is_taken_from_there() {
+    let mut buffer = Buffer::new(limits());
+    buffer.assign(TABLE, partition(0), Some(5));
+    assert!(matches!(
+        buffer.push(SOURCE, records(0, 50, 60), Instant::now()),
+        Pushed::In(_)
+    ));
+    let flush = buffer.take(TABLE).expect("something to write");
+    assert_eq!(
+        flush.advances,
+        [Advance {
+            partition: partition(0),
+            from: 5,
+            to: 60
+        }]
+    );
+    assert!(matches!(
+        buffer.push(SOURCE, records(0, 61, 70), Instant::now()),
+        Pushed::Gap
+    ));
+}
+
+#[test]
+fn only_marks_that_changed_are_written() {
+    let source = Source::DeadLetters(Stream::VehicleData);
+    let dlq = TopicPartition::new("vehicle_data.dlq", 0);
+    let letter = |offset: Offset, origin: Offset| {
+        let letter = events::dead_letter::DeadLetter {
+            topic: "vehicle_data".to_owned(),
+            partition: 0,
+            offset: origin,
+            stage: "decode".to_owned(),
+            message: String::new(),
+            value: Bytes::new(),
+            appended_at_us: 0,
+        };
+        Record {
+            headers: letter.to_headers(),
+            ..good(offset)
+        }
+    };
+    let mut buffer = Buffer::new(limits());
+    buffer.assign(Table::DeadLetters, dlq.clone(), Some(0));
+    let stored = HashMap::from([
+        ("dlq-origin/other/3".to_owned(), 9),
+        ("dlq-origin/vehicle_data/0".to_owned(), 4),
+    ]);
+    buffer.set_marks(Table::DeadLetters, &stored);
+    let records = vec![letter(0, 2), letter(1, 7), letter(2, 7), letter(3, 8)];
+    buffer.push(
+        source,
+        Records {
+            partition: dlq,
+            from: 0,
+            next: 4,
+            records,
+        },
+        Instant::now(),
+    );
+    let flush = buffer.take(Table::DeadLetters).expect("something to write");
+    assert_eq!(
+        flush.rows.num_rows(),
+        2,
+        "7 and 8; 2 was there before and 7 came twice"
+    );
+    assert_eq!(
+        flush.marks,
+        HashMap::from([("dlq-origin/vehicle_data/0".to_owned(), 9)])
+    );
+}
+
+/// A step of a life of the batch layer.
+#[derive(Clone, Debug)]
+enum Step {
+    /// Read on, this many records.
+    Read { partition: i32, count: i64 },
+    /// The log brings again what it brought before, and a little more.
+    Overlap {
+        partition: i32,
+        back: i64,
+        count: i64,
+    },
+    /// Write what is held, and the commit gets through.
+    Write,
+    /// The process dies: what is held is gone, reading begins at the stored positions.
+    Crash,
+    /// Rows are taken, and the process dies before the commit.
+    CrashWhileWriting,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let partition = 0..3_i32;
+    prop_oneof![
+        4 => (partition.clone(), 1..20_i64).prop_map(|(partition, count)| Step::Read { partition, count }),
+        1 => (partition, 0..10_i64, 1..20_i64)
+            .prop_map(|(partition, back, count)| Step::Overlap { partition, back, count }),
+        2 => Just(Step::Write),
+        1 => Just(Step::Crash),
+        1 => Just(Step::CrashWhileWriting),
+    ]
+}
+
+/// The table as a commit leaves it.
+#[derive(Default)]
+struct Stored {
+    rows: Vec<(i32, i64)>,
+    positions: HashMap<TopicPartition, Offset>,
+}
+
+impl Stored {
+    fn commit(&mut self, flush: &Flush) {
+        for advance in &flush.advances {
+            let stored = self.positions.insert(advance.partition.clone(), advance.to);
+            assert_eq!(
+                stored.unwrap_or(0),
+                advance.from,
+                "a commit begins at the stored position"
+            );
+        }
+        let partitions = flush
+            .rows
+            .column_by_name("log_partition")
+            .expect("a column")
+            .as_primitive::<Int32Type>();
+        let offsets = flush
+            .rows
+            .column_by_name("log_offset")
+            .expect("a column")
+            .as_primitive::<Int64Type>();
+        self.rows.extend(
+            partitions
+                .values()
+                .iter()
+                .copied()
+                .zip(offsets.values().iter().copied()),
+        );
+    }
+
+    fn start(&self) -> (Buffer, HashMap<i32, i64>) {
+        let mut buffer = Buffer::new(limits());
+        let mut next = HashMap::new();
+        for number in 0..3 {
+            let stored = self.positions.get(&partition(number)).copied();
+            buffer.assign(TABLE, partition(number), stored);
+            next.insert(number, stored.unwrap_or(0));
+        }
+        (buffer, next)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn any_life_leaves_each_record_once(steps in proptest::collection::vec(step(), 1..60)) {
+        let mut stored = Stored::default();
+        let (mut buffer, mut next) = stored.start();
+        for step in steps {
+            match step {
+                Step::Read { partition, count } => {
+                    let from = next[&partition];
+                    buffer.push(SOURCE, records(partition, from, from + count), Instant::now());
+                    next.insert(partition, from + count);
+                }
+                Step::Overlap { partition, back, count } => {
+                    let from = (next[&partition] - back).max(0);
+                    buffer.push(SOURCE, records(partition, from, from + count), Instant::now());
+                    next.insert(partition, next[&partition].max(from + count));
+                }
+                Step::Write => {
+                    if let Some(flush) = buffer.take(TABLE) {
+                        stored.commit(&flush);
+                    }
+                }
+                Step::Crash => (buffer, next) = stored.start(),
+                Step::CrashWhileWriting => {
+                    buffer.take(TABLE);
+                    (buffer, next) = stored.start();
+                }
+            }
+        }
+        let distinct: HashSet<_> = stored.rows.iter().collect();
+        prop_assert_eq!(distinct.len(), stored.rows.len(), "a record is there twice");
+        let covered: i64 = stored.positions.values().sum();
+        prop_assert_eq!(covered, stored.rows.len() as i64, "a record below the positions is missing");
+    }
+}

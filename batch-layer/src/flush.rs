@@ -1,0 +1,106 @@
+//! Writes what a buffer gave: files first, then one commit of files and positions.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use events::Advance;
+use events::backoff::Backoff;
+use lake::{Commit, Lake, NewFile, Table};
+use tokio_util::sync::CancellationToken;
+
+use crate::Error;
+use crate::buffer::Flush;
+use crate::problems::{Part, Problems};
+
+/// How a flush ended.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It is in the table.
+    Written(Table, Vec<Advance>),
+    /// Another writer has moved a position: the table's partitions have to be read
+    /// again from the stored positions.
+    Moved(Table),
+    /// The shutdown came first; nothing was committed by then, or it will be found
+    /// at the next start.
+    Stopped(Table),
+}
+
+/// Writes `flush`, trying again until that works or `stop`.
+pub(crate) async fn write(
+    lake: Arc<Lake>,
+    flush: Flush,
+    problems: Problems,
+    stop: CancellationToken,
+) -> Result<Outcome, Error> {
+    let started = Instant::now();
+    let table = flush.table;
+    let mut backoff = Backoff::new();
+    let mut files: Option<Vec<NewFile>> = None;
+    loop {
+        match attempt(&lake, &flush, &mut files).await {
+            Ok(()) => {
+                problems.works(Part::Lake);
+                record(&flush, files.as_deref().unwrap_or_default(), started);
+                return Ok(Outcome::Written(table, flush.advances));
+            }
+            Err(moved @ lake::Error::PositionMoved { .. }) => {
+                tracing::info!(%table, %moved, "another process writes these partitions; reading on from its position");
+                return Ok(Outcome::Moved(table));
+            }
+            Err(error) if error.is_retryable() => {
+                problems.failed(Part::Lake, error.to_string());
+                tokio::select! {
+                    () = tokio::time::sleep(backoff.next_delay()) => {}
+                    () = stop.cancelled() => return Ok(Outcome::Stopped(table)),
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Files that are up stay so for the next attempt. A commit whose answer was lost
+/// is found by the next attempt, which then changes nothing.
+async fn attempt(
+    lake: &Lake,
+    flush: &Flush,
+    files: &mut Option<Vec<NewFile>>,
+) -> Result<(), lake::Error> {
+    let written = match files.take() {
+        Some(written) => written,
+        None if flush.rows.num_rows() == 0 => Vec::new(),
+        None => {
+            lake.write_files(flush.table, vec![flush.rows.clone()])
+                .await?
+        }
+    };
+    let commit = Commit {
+        files: written,
+        advances: flush.advances.clone(),
+        marks: flush.marks.clone(),
+    };
+    let committed = lake.commit(flush.table, &commit).await;
+    *files = Some(commit.files);
+    committed.map(drop)
+}
+
+fn record(flush: &Flush, files: &[NewFile], started: Instant) {
+    let table = flush.table.name();
+    let bytes: u64 = files.iter().map(|file| file.size_bytes).sum();
+    metrics::counter!("citypulse_batch_rows_total", "table" => table)
+        .increment(flush.rows.num_rows() as u64);
+    metrics::counter!("citypulse_batch_files_total", "table" => table)
+        .increment(files.len() as u64);
+    metrics::counter!("citypulse_batch_bytes_total", "table" => table).increment(bytes);
+    metrics::counter!("citypulse_batch_commits_total", "table" => table).increment(1);
+    metrics::histogram!("citypulse_batch_flush_seconds", "table" => table)
+        .record(started.elapsed().as_secs_f64());
+    tracing::debug!(
+        table,
+        rows = flush.rows.num_rows(),
+        files = files.len(),
+        bytes,
+        elapsed_ms = started.elapsed().as_millis() as u64,
+        "rows written"
+    );
+}

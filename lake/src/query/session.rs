@@ -1,0 +1,73 @@
+//! DataFusion set up for read-only queries within limits.
+
+use std::sync::Arc;
+
+use datafusion::execution::context::SQLOptions;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::prelude::SessionConfig;
+use object_store::ObjectStore;
+
+use crate::query::catalog::{CATALOG, SCHEMA};
+use crate::query::engine::QueryConfig;
+use crate::query::files::store_url;
+use crate::query::{QueryError, QueryResult};
+
+/// Footers of Parquet files kept in memory, bytes.
+const METADATA_CACHE_BYTES: usize = 64 << 20;
+
+/// The state that every query starts from.
+pub(crate) fn base_state(
+    config: &QueryConfig,
+    store: Arc<dyn ObjectStore>,
+) -> QueryResult<SessionState> {
+    let mut session = SessionConfig::new()
+        .with_default_catalog_and_schema(CATALOG, SCHEMA)
+        .with_create_default_catalog_and_schema(false)
+        .with_information_schema(true);
+    let options = session.options_mut();
+    options.execution.time_zone = Some("UTC".to_owned());
+    // Columns are Utf8 in lake and tail; a mix would have to be converted.
+    options.execution.parquet.schema_force_view_types = false;
+    options.sql_parser.map_string_types_to_utf8view = false;
+    Ok(SessionStateBuilder::new()
+        .with_config(session)
+        .with_runtime_env(runtime(config, store)?)
+        .with_default_features()
+        .build())
+}
+
+fn runtime(config: &QueryConfig, store: Arc<dyn ObjectStore>) -> QueryResult<Arc<RuntimeEnv>> {
+    let mode = match &config.spill_dir {
+        Some(folder) => {
+            std::fs::create_dir_all(folder).map_err(|error| {
+                QueryError::Internal(format!(
+                    "spill folder {} cannot be created: {error}",
+                    folder.display()
+                ))
+            })?;
+            DiskManagerMode::Directories(vec![folder.clone()])
+        }
+        None => DiskManagerMode::OsTmpDirectory,
+    };
+    let disk = DiskManagerBuilder::default()
+        .with_mode(mode)
+        .with_max_temp_directory_size(config.spill_bytes);
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(FairSpillPool::new(config.memory_bytes)))
+        .with_disk_manager_builder(disk)
+        .with_metadata_cache_limit(METADATA_CACHE_BYTES)
+        .build_arc()?;
+    runtime.register_object_store(store_url()?.as_ref(), store);
+    Ok(runtime)
+}
+
+/// Nothing but queries.
+pub(crate) fn read_only() -> SQLOptions {
+    SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false)
+}

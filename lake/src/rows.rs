@@ -1,0 +1,187 @@
+//! Which topic holds what, and log records as rows of a table. The batch layer
+//! and the tail of a query turn records into rows here, so that they agree.
+
+use std::collections::HashMap;
+
+use arrow::array::RecordBatch;
+use event_log::Record;
+use events::columns::{ColumnBuilder, Origin};
+use events::dead_letter::{DeadLetter, DeadLetterBuilder};
+use events::{DecodeError, Offset, Stream, Topic, TopicNames, TopicPartition, decode};
+
+use crate::Table;
+
+/// What a topic of the log holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// Events of a stream.
+    Events(Stream),
+    /// What of that stream could not be decoded.
+    DeadLetters(Stream),
+}
+
+impl Source {
+    /// The table that holds it.
+    pub fn table(self) -> Table {
+        match self {
+            Source::Events(stream) => Table::Stream(stream),
+            Source::DeadLetters(_) => Table::DeadLetters,
+        }
+    }
+}
+
+/// Every topic that goes into the lake, with what it holds.
+pub fn sources(topics: &TopicNames) -> HashMap<Topic, Source> {
+    let mut sources = HashMap::new();
+    for (stream, topic) in topics.iter() {
+        sources.insert(topic.clone(), Source::Events(stream));
+        sources.insert(topics.dead_letters(stream), Source::DeadLetters(stream));
+    }
+    sources
+}
+
+/// Tells which dead letters are repeats. A dead letter is appended before the
+/// position of its record is saved, so a crash between the two appends it again.
+/// Per partition of origin the repeats begin at or below what was already there,
+/// and nothing is left out, so the highest offset seen decides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SeenOrigins {
+    next: HashMap<TopicPartition, Offset>,
+}
+
+impl SeenOrigins {
+    const MARK: &'static str = "dlq-origin/";
+
+    /// As stored with the table; see [`SeenOrigins::marks`].
+    pub fn from_marks(marks: &HashMap<String, i64>) -> Self {
+        let next = marks.iter().filter_map(|(name, next)| {
+            let origin = TopicPartition::parse(name.strip_prefix(Self::MARK)?)?;
+            Some((origin, *next))
+        });
+        Self {
+            next: next.collect(),
+        }
+    }
+
+    /// The form in which it is stored with the table.
+    pub fn marks(&self) -> HashMap<String, i64> {
+        self.next
+            .iter()
+            .map(|(origin, next)| (format!("{}{origin}", Self::MARK), *next))
+            .collect()
+    }
+
+    /// Notes the record `origin`@`offset` and says whether it is new.
+    pub fn is_new(&mut self, origin: TopicPartition, offset: Offset) -> bool {
+        let next = self.next.entry(origin).or_insert(0);
+        let is_new = offset >= *next;
+        *next = (*next).max(offset + 1);
+        is_new
+    }
+
+    /// Takes over what `other` has seen.
+    pub fn merge(&mut self, other: &Self) {
+        for (origin, offset) in &other.next {
+            let next = self.next.entry(origin.clone()).or_insert(0);
+            *next = (*next).max(*offset);
+        }
+    }
+}
+
+/// Rows of one table in the making.
+#[derive(Debug)]
+pub enum RowBuilder {
+    /// Rows of a stream's table.
+    Events(ColumnBuilder),
+    /// Rows of `dead_letters`.
+    DeadLetters(DeadLetterBuilder),
+}
+
+impl RowBuilder {
+    /// No rows of `table` yet.
+    pub fn new(table: Table) -> Self {
+        match table {
+            Table::Stream(stream) => Self::Events(ColumnBuilder::new(stream)),
+            Table::DeadLetters => Self::DeadLetters(DeadLetterBuilder::new()),
+        }
+    }
+
+    /// Adds the record as a row. An event that cannot be decoded adds none and is
+    /// returned as the error; of a dead letter that `seen` knows already nothing
+    /// is added either.
+    pub fn push(
+        &mut self,
+        from: &TopicPartition,
+        record: &Record,
+        seen: &mut SeenOrigins,
+    ) -> Result<(), DecodeError> {
+        let origin = Origin {
+            partition: from.partition,
+            offset: record.offset,
+            appended_at_us: record.appended_at_us,
+        };
+        match self {
+            Self::Events(columns) => {
+                columns.push(
+                    &decode(columns.stream(), &record.value, record.appended_at_us)?,
+                    &origin,
+                );
+            }
+            Self::DeadLetters(letters) => {
+                if let Some(letter) = first_of(from, record, seen) {
+                    letters.push(&letter, &origin);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Events(columns) => columns.len(),
+            Self::DeadLetters(letters) => letters.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// About how many bytes of memory the rows take.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Events(columns) => columns.bytes(),
+            Self::DeadLetters(letters) => letters.bytes(),
+        }
+    }
+
+    /// Takes the rows out.
+    pub fn finish(&mut self) -> RecordBatch {
+        match self {
+            Self::Events(columns) => columns.finish(),
+            Self::DeadLetters(letters) => letters.finish(),
+        }
+    }
+}
+
+/// The dead letter in `record`, unless it is a repeat. A record without the
+/// headers was put there by hand: its own place is its origin.
+fn first_of(from: &TopicPartition, record: &Record, seen: &mut SeenOrigins) -> Option<DeadLetter> {
+    match DeadLetter::from_record(&record.headers, record.value.clone(), record.appended_at_us) {
+        Ok(letter) => {
+            let origin = TopicPartition::new(letter.topic.as_str(), letter.partition);
+            seen.is_new(origin, letter.offset).then_some(letter)
+        }
+        Err(error) => Some(DeadLetter {
+            topic: from.topic.to_string(),
+            partition: from.partition,
+            offset: record.offset,
+            stage: "unknown".to_owned(),
+            message: error.to_string(),
+            value: record.value.clone(),
+            appended_at_us: record.appended_at_us,
+        }),
+    }
+}

@@ -1,0 +1,134 @@
+//! What the lake's tests share: lakes to test on, and rows to put into them.
+#![allow(dead_code)]
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use bytes::Bytes;
+use event_log::Record;
+use events::{Advance, Offset, Stream, TopicPartition};
+use lake::rows::{RowBuilder, SeenOrigins};
+use lake::{Commit, Lake, LakeConfig, S3Options, Table};
+use tempfile::TempDir;
+
+/// The table that most tests use.
+pub const TABLE: Table = Table::Stream(Stream::VehicleData);
+
+/// 2026-03-01T12:00:00Z.
+pub const NOON_US: i64 = 1_772_366_400_000_000;
+
+/// A place for a lake, empty and to be thrown away.
+pub struct Place {
+    pub config: LakeConfig,
+    _folder: TempDir,
+}
+
+impl Place {
+    pub fn local() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let url = folder.path().join("lake").display().to_string();
+        Self {
+            config: LakeConfig {
+                url,
+                s3: S3Options::default(),
+            },
+            _folder: folder,
+        }
+    }
+
+    /// A prefix of its own in the test bucket, where a server is given.
+    pub fn s3() -> Option<Self> {
+        let variable = |name: &str| std::env::var(format!("CITYPULSE_TEST_S3_{name}")).ok();
+        let Some(endpoint) = variable("ENDPOINT") else {
+            println!("skipped: no S3 server (CITYPULSE_TEST_S3_ENDPOINT is not set)");
+            return None;
+        };
+        let bucket = variable("BUCKET").unwrap_or_else(|| "citypulse-test".to_owned());
+        let url = format!("s3://{bucket}/{}", uuid::Uuid::new_v4());
+        let s3 = S3Options {
+            allow_http: endpoint.starts_with("http://"),
+            endpoint: Some(endpoint),
+            access_key_id: variable("KEY"),
+            secret_access_key: variable("SECRET"),
+            ..S3Options::default()
+        };
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Some(Self {
+            config: LakeConfig { url, s3 },
+            _folder: folder,
+        })
+    }
+
+    pub async fn open(&self) -> Arc<Lake> {
+        Lake::open(self.config.clone())
+            .await
+            .expect("the lake opens")
+    }
+}
+
+pub fn partition(number: i32) -> TopicPartition {
+    TopicPartition::new(TABLE.name(), number)
+}
+
+pub fn event_json(id: &str, device: &str, timestamp_us: i64) -> String {
+    let timestamp = events::time::format_rfc3339(timestamp_us);
+    format!(
+        r#"{{"id":"{id}","device_id":"{device}","timestamp":"{timestamp}","location":[57.7,11.97],"speed":42.5,"make":"Volvo"}}"#
+    )
+}
+
+pub fn record(offset: Offset, value: String) -> Record {
+    Record {
+        offset,
+        appended_at_us: NOON_US,
+        key: None,
+        value: Bytes::from(value),
+        headers: Vec::new(),
+    }
+}
+
+/// One event per offset, a minute apart, of ten devices.
+pub fn rows(number: i32, offsets: std::ops::Range<Offset>) -> RecordBatch {
+    let mut rows = RowBuilder::new(TABLE);
+    for offset in offsets {
+        let device = format!("car-{:04}", offset % 10);
+        let value = event_json(
+            &format!("{number}-{offset}"),
+            &device,
+            NOON_US + offset * 60_000_000,
+        );
+        rows.push(
+            &partition(number),
+            &record(offset, value),
+            &mut SeenOrigins::default(),
+        )
+        .expect("a valid event");
+    }
+    rows.finish()
+}
+
+pub fn advance(number: i32, from: Offset, to: Offset) -> Advance {
+    Advance {
+        partition: partition(number),
+        from,
+        to,
+    }
+}
+
+/// Writes the rows of `from..to` and commits them.
+pub async fn append(
+    lake: &Lake,
+    number: i32,
+    from: Offset,
+    to: Offset,
+) -> Result<u64, lake::Error> {
+    let files = lake
+        .write_files(TABLE, vec![rows(number, from..to)])
+        .await?;
+    let commit = Commit {
+        files,
+        advances: vec![advance(number, from, to)],
+        ..Commit::default()
+    };
+    lake.commit(TABLE, &commit).await
+}
