@@ -16,6 +16,8 @@ pub const TABLE: Table = Table::Stream(Stream::VehicleData);
 
 /// 2026-03-01T12:00:00Z.
 pub const NOON_US: i64 = 1_772_366_400_000_000;
+/// 30 days later: after all events of the tests.
+pub const APPENDED_AT_US: i64 = NOON_US + 30 * 86_400_000_000;
 
 /// A place for a lake, empty and to be thrown away.
 pub struct Place {
@@ -80,7 +82,7 @@ pub fn event_json(id: &str, device: &str, timestamp_us: i64) -> String {
 pub fn record(offset: Offset, value: String) -> Record {
     Record {
         offset,
-        appended_at_us: NOON_US,
+        appended_at_us: APPENDED_AT_US,
         key: None,
         value: Bytes::from(value),
         headers: Vec::new(),
