@@ -183,9 +183,9 @@ pub(crate) fn parse_trail(json: &[u8]) -> Vec<TrailPoint> {
     points.collect()
 }
 
-/// Congestion of a road: its mean speed as a share of free flow. The bounds
-/// follow the level-of-service classes of the Highway Capacity Manual, which
-/// puts the breakdown of flow at about half of the free-flow speed.
+/// Congestion of a road: its mean speed as a share of free flow. The bounds are
+/// those of the level of service of urban streets (Highway Capacity Manual 2010,
+/// chapter 17): light is A to C, moderate D, heavy E, severe F.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Level {
@@ -198,9 +198,9 @@ pub(crate) enum Level {
 impl Level {
     pub(crate) fn of(speed_kmh: f64, free_flow_kmh: f64) -> Self {
         match speed_kmh / free_flow_kmh.max(1.0) {
-            ratio if ratio >= 0.7 => Level::Light,
-            ratio if ratio >= 0.5 => Level::Moderate,
-            ratio if ratio >= 0.3 => Level::Heavy,
+            ratio if ratio > 0.5 => Level::Light,
+            ratio if ratio > 0.4 => Level::Moderate,
+            ratio if ratio > 0.3 => Level::Heavy,
             _ => Level::Severe,
         }
     }

@@ -22,6 +22,8 @@ const PARKED_AFTER_US: i64 = 120_000_000;
 const MOVED_M: f64 = 15.0;
 /// From this speed on a vehicle counts as moving, km/h.
 const MOVING_KMH: f64 = 3.0;
+/// Not seen moving yet: parked until it moves.
+const UNKNOWN_US: i64 = 0;
 /// Vehicles silent for this long are forgotten.
 const FORGET_AFTER_US: i64 = 24 * 3_600_000_000;
 
@@ -268,7 +270,7 @@ impl VehicleState {
             body: None,
             trail: VecDeque::with_capacity(TRAIL_LENGTH),
             suspect: None,
-            last_moved_us: point.timestamp_us,
+            last_moved_us: UNKNOWN_US,
             segment: None,
             written_at_us: 0,
             live: true,
