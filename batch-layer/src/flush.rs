@@ -16,7 +16,7 @@ use crate::problems::{Part, Problems};
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// It is in the table.
-    Written(Table, Vec<Advance>),
+    Written(Vec<Advance>),
     /// Another writer has moved a position: the table's partitions have to be read
     /// again from the stored positions.
     Moved(Table),
@@ -41,7 +41,7 @@ pub(crate) async fn write(
             Ok(()) => {
                 problems.works(Part::Lake);
                 record(&flush, files.as_deref().unwrap_or_default(), started);
-                return Ok(Outcome::Written(table, flush.advances));
+                return Ok(Outcome::Written(flush.advances));
             }
             Err(moved @ lake::Error::PositionMoved { .. }) => {
                 tracing::info!(%table, %moved, "another process writes these partitions; reading on from its position");

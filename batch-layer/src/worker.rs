@@ -224,7 +224,7 @@ impl Worker {
         ended: Result<Result<Outcome, Error>, tokio::task::JoinError>,
     ) -> Result<(), Error> {
         match ended.map_err(|error| Error::Internal(error.to_string()))?? {
-            Outcome::Written(_, advances) => {
+            Outcome::Written(advances) => {
                 let positions: Vec<_> = advances
                     .into_iter()
                     .map(|advance| (advance.partition, advance.to))

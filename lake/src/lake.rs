@@ -276,7 +276,7 @@ impl TableHandle {
             _ => Arc::new(
                 delta::load(&self.log)
                     .await?
-                    .unwrap_or_else(|| Snapshot::empty(&self.log.table.schema())),
+                    .unwrap_or_else(|| Snapshot::empty(self.log.table)),
             ),
         };
         *self.known.write() = Known {

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::common::Statistics;
 use events::{Offset, TopicPartition};
 
-use crate::statistics;
+use crate::{Table, statistics};
 
 /// The column that tables are partitioned by; it lies in the path, not in the file.
 pub(crate) const DATE: &str = "date";
@@ -47,8 +47,11 @@ pub struct NewFile {
 pub struct Snapshot {
     /// Delta version; `None` for a table that does not exist yet.
     pub version: Option<u64>,
-    /// The table's columns, `date` included. All may be null.
+    /// The table's columns, `date` included, and those that it will have once this
+    /// version of the program has written to it. All may be null.
     pub schema: SchemaRef,
+    /// The columns as stored.
+    pub(crate) stored_schema: SchemaRef,
     /// The columns that lie in the files: all but `date`.
     pub file_schema: SchemaRef,
     /// Per log partition the next offset that is not in the table.
@@ -61,10 +64,15 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// The state before the first commit.
-    pub(crate) fn empty(schema: &Schema) -> Self {
-        let schema = nullable(schema);
+    pub(crate) fn empty(table: Table) -> Self {
+        Self::of_columns(table, &Schema::empty())
+    }
+
+    fn of_columns(table: Table, stored: &Schema) -> Self {
+        let schema = readable(&table.schema(), stored);
         Self {
             version: None,
+            stored_schema: Arc::new(stored.clone()),
             file_schema: without_date(&schema),
             schema,
             positions: Arc::default(),
@@ -101,9 +109,9 @@ impl SnapshotBuilder {
         }
     }
 
-    pub(crate) fn with_schema(schema: &Schema) -> Self {
+    pub(crate) fn with_columns(table: Table, stored: &Schema) -> Self {
         Self {
-            next: Snapshot::empty(schema),
+            next: Snapshot::of_columns(table, stored),
         }
     }
 
@@ -155,6 +163,25 @@ pub(crate) fn nullable(schema: &Schema) -> SchemaRef {
         .iter()
         .map(|field| field.as_ref().clone().with_nullable(true));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// Our columns in our order, of the type that is stored, then those of other writers.
+fn readable(ours: &Schema, stored: &Schema) -> SchemaRef {
+    let in_store = |field: &FieldRef| match stored.field_with_name(field.name()) {
+        Ok(stored) => Arc::new(stored.clone()),
+        Err(_) => field.clone(),
+    };
+    let others = stored
+        .fields()
+        .iter()
+        .filter(|field| ours.index_of(field.name()).is_err());
+    let fields: Vec<FieldRef> = ours
+        .fields()
+        .iter()
+        .map(in_store)
+        .chain(others.cloned())
+        .collect();
+    nullable(&Schema::new(fields))
 }
 
 fn without_date(schema: &Schema) -> SchemaRef {

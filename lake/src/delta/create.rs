@@ -54,7 +54,7 @@ fn missing_columns(log: &TableLog, snapshot: &Snapshot) -> Result<Schema> {
     let wanted = log.table.schema();
     let mut missing = Vec::new();
     for field in wanted.fields() {
-        match snapshot.schema.field_with_name(field.name()) {
+        match snapshot.stored_schema.field_with_name(field.name()) {
             Ok(stored) if stored.data_type().equals_datatype(field.data_type()) => {}
             Ok(stored) => {
                 return Err(Error::Schema {

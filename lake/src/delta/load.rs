@@ -30,7 +30,7 @@ pub(crate) async fn load(log: &TableLog) -> Result<Option<Snapshot>> {
         .await
         .map_err(failed)?;
     let version = loaded.version();
-    let mut builder = SnapshotBuilder::with_schema(&loaded.arrow_schema());
+    let mut builder = SnapshotBuilder::with_columns(log.table, &loaded.arrow_schema());
     for file in loaded.try_log_data().map_err(failed)?.iter() {
         let path = file.path().into_owned();
         if file.deletion_vector_descriptor().is_some() {

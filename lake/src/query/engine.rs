@@ -195,9 +195,11 @@ impl SqlEngine {
         for table in tables {
             pinned.push(self.shared.pin(table, freshness).await?);
         }
-        let state = SessionStateBuilder::new_from_existing(self.state.clone())
+        let mut state = SessionStateBuilder::new_from_existing(self.state.clone())
             .with_catalog_list(catalog_of(pinned)?)
             .build();
+        // What now() says, once for the whole query.
+        state.mark_start_execution();
         run(&state, statement).await
     }
 }

@@ -38,6 +38,7 @@ pub(crate) fn tables_of(
             Some(table) => {
                 tables.insert(table);
             }
+            None if state.table_functions().contains_key(reference.table()) => {}
             None => return Err(QueryError::User(unknown_table(&reference))),
         }
     }
