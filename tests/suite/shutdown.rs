@@ -39,6 +39,8 @@ async fn terminated_platform_ends_within_5_s_and_loses_nothing(deployment: Deplo
     )
     .await;
 
+    platform.kill();
+
     // Also with a city on it, and with a client that hangs on.
     let mut city = deployment.up(&[]).await;
     let mut client = end_to_end::Socket::connect(&city.api).await;
