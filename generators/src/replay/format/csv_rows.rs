@@ -1,0 +1,215 @@
+//! Any CSV with a header: columns become fields by `--map` or by their names
+//! (`csv_columns`). Speed is km/h, as everywhere.
+//!
+//! Times are RFC 3339, or seconds or milliseconds since 1970. A row without an
+//! id gets one that follows from the file's name, the row and its line.
+
+use events::Stream;
+use events::json::ObjectWriter;
+
+use super::csv_columns::{Column, Columns, Kind};
+use super::table::{Fields, Table};
+use super::{Context, Rows, number, place, stable_id};
+use crate::replay::ReplayError;
+use crate::replay::input::Content;
+use crate::replay::row::{self, Draft, Outcome, Row};
+
+struct CsvRows {
+    table: Table,
+    columns: Columns,
+    stream: Stream,
+    context: Context,
+    /// The file's name, of which ids are made.
+    name: String,
+}
+
+pub(crate) fn rows(content: Content, context: Context) -> Result<Rows, ReplayError> {
+    let table = Table::new(content)?;
+    let Some(stream) = context.stream else {
+        return Err(ReplayError::Options(
+            "csv: say with --stream what the rows are, such as --stream gps_data".to_owned(),
+        ));
+    };
+    let columns = Columns::new(&table, &context.map, stream)?;
+    let name = context.path.file_name().unwrap_or_default();
+    Ok(Box::new(CsvRows {
+        table,
+        columns,
+        stream,
+        name: name.to_string_lossy().into_owned(),
+        context,
+    }))
+}
+
+impl Iterator for CsvRows {
+    type Item = Result<Row, ReplayError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (line, fields) = match self.table.next_record() {
+            Ok(next) => next?,
+            Err(source) => {
+                return Some(Err(ReplayError::Read {
+                    path: self.context.path.clone(),
+                    source,
+                }));
+            }
+        };
+        let draft =
+            fields.and_then(|fields| draft(line, fields, &self.columns, self.stream, &self.name));
+        let outcome = draft.map_or_else(Outcome::Bad, Outcome::Message);
+        Some(Ok(Row::new(line, outcome)))
+    }
+}
+
+fn draft(
+    line: u64,
+    fields: Fields<'_>,
+    columns: &Columns,
+    stream: Stream,
+    file: &str,
+) -> Result<Draft, String> {
+    for (field, column) in &columns.required {
+        fields.required(field, *column)?;
+    }
+    let time = fields.text(columns.timestamp)?;
+    let timestamp_us = timestamp_us(time).ok_or_else(|| {
+        format!(
+            "field \"timestamp\": got {time:?}, expected RFC 3339, or seconds or milliseconds since 1970"
+        )
+    })?;
+    let device_id = fields.text(columns.device_id)?;
+    let mut object = ObjectWriter::new();
+    match columns.id.map(|column| fields.text(column)).transpose()? {
+        Some(id) if !id.is_empty() => object.text("id", id),
+        _ => object.text(
+            "id",
+            &stable_id(&format!("csv/{file}/{device_id}/{timestamp_us}/{line}")),
+        ),
+    };
+    object.text("device_id", device_id);
+    for (index, column) in columns.all.iter().enumerate() {
+        let text = fields.text(index)?;
+        if !text.is_empty() {
+            write(&mut object, column, text)?;
+        }
+    }
+    Ok(Draft {
+        stream,
+        device_id: device_id.to_owned(),
+        timestamp_us: Some(timestamp_us),
+        content: row::Content::Members(object),
+    })
+}
+
+fn write(object: &mut ObjectWriter, column: &Column, text: &str) -> Result<(), String> {
+    let field = column.field.as_str();
+    match column.kind {
+        Kind::Elsewhere => {}
+        Kind::Text => {
+            object.text(field, text);
+        }
+        Kind::Latitude => {
+            object.number(field, place(number(field, text)?, 0.0)?.latitude);
+        }
+        Kind::Longitude => {
+            object.number(field, place(0.0, number(field, text)?)?.longitude);
+        }
+        Kind::Speed => match number(field, text)? {
+            speed_kmh if speed_kmh >= 0.0 => {
+                object.number(field, speed_kmh);
+            }
+            _ => {
+                return Err(format!(
+                    "field \"speed\": got {text:?}, expected km/h, at least 0"
+                ));
+            }
+        },
+        Kind::Place => {
+            object.location(field, super::point(field, text)?);
+        }
+        Kind::Truth if matches!(text, "0" | "1") => {
+            object.boolean(field, text == "1");
+        }
+        Kind::Truth | Kind::AsItLooks => write_as_it_looks(object, field, text),
+    }
+    Ok(())
+}
+
+/// A number or truth value where the text is nothing else: `007` is a name.
+fn write_as_it_looks(object: &mut ObjectWriter, field: &str, text: &str) {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let is_name = digits.len() > 1 && digits.starts_with('0') && !digits.starts_with("0.");
+    let begins_a_number = digits.starts_with(|first: char| first.is_ascii_digit());
+    if begins_a_number && !is_name {
+        if let Ok(whole) = text.parse::<i64>() {
+            object.integer(field, whole);
+            return;
+        }
+        if let Some(number) = text.parse::<f64>().ok().filter(|number| number.is_finite()) {
+            object.number(field, number);
+            return;
+        }
+    }
+    match text {
+        "true" | "True" | "TRUE" => object.boolean(field, true),
+        "false" | "False" | "FALSE" => object.boolean(field, false),
+        _ => object.text(field, text),
+    };
+}
+
+/// RFC 3339, or a number of seconds (below 1e11) or milliseconds since 1970.
+fn timestamp_us(text: &str) -> Option<i64> {
+    if let Ok(whole) = text.parse::<i64>() {
+        return match whole.abs() {
+            0..100_000_000_000 => whole.checked_mul(1_000_000),
+            100_000_000_000..100_000_000_000_000 => whole.checked_mul(1_000),
+            _ => None,
+        };
+    }
+    match text.parse::<f64>() {
+        Ok(number) if number.abs() < 1e11 => Some((number * 1e6).round() as i64),
+        Ok(number) if number.abs() < 1e14 => Some((number * 1e3).round() as i64),
+        Ok(_) => None,
+        Err(_) => events::time::parse_rfc3339_us(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_in_every_unit() {
+        let at = Some(1_700_049_600_000_000);
+        for text in [
+            "1700049600",
+            "1700049600.0",
+            "1700049600000",
+            "2023-11-15T12:00:00Z",
+            "2023-11-15 13:00:00+01:00",
+        ] {
+            assert_eq!(timestamp_us(text), at, "{text}");
+        }
+        for text in ["noon", "1e20", "nan", "9223372036854775807"] {
+            assert_eq!(timestamp_us(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_begins_with_zero_is_no_number() {
+        let mut object = ObjectWriter::new();
+        for (field, text) in [
+            ("a", "007"),
+            ("b", "0.5"),
+            ("c", "-3"),
+            ("d", "inf"),
+            ("e", "true"),
+        ] {
+            write_as_it_looks(&mut object, field, text);
+        }
+        assert_eq!(
+            object.finish_text(),
+            r#"{"a":"007","b":0.5,"c":-3,"d":"inf","e":true}"#
+        );
+    }
+}

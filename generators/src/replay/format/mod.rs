@@ -1,0 +1,117 @@
+//! The known layouts: each file turns content into rows.
+
+mod cabspotting;
+mod capmetro;
+mod csv_columns;
+mod csv_rows;
+mod detect;
+mod gtfs_message;
+mod gtfs_rt;
+mod ndjson;
+mod pacific_time;
+mod sf_fire;
+mod table;
+mod track;
+
+use std::path::PathBuf;
+
+use events::{Stream, TopicNames};
+use uuid::Uuid;
+
+use super::input::Opened;
+use super::row::Row;
+use super::{Format, ReplayError, ReplayOptions};
+
+/// Rows in the order they are sent. An error is the last item.
+pub(crate) type Rows = Box<dyn Iterator<Item = Result<Row, ReplayError>> + Send>;
+
+/// What formats need to know beside the content.
+pub(crate) struct Context {
+    pub path: PathBuf,
+    pub stream: Option<Stream>,
+    pub map: Vec<(String, String)>,
+    pub topics: TopicNames,
+}
+
+/// The layout of `opened`: as `options` say, otherwise told from the content.
+pub(crate) fn of(opened: &Opened, options: &ReplayOptions) -> Result<Format, ReplayError> {
+    let format = match options.format {
+        Format::Auto => detect::detect(&opened.head, &opened.path)?,
+        format => format,
+    };
+    if !options.map.is_empty() && format != Format::Csv {
+        return Err(ReplayError::Options(format!(
+            "--map is for csv; {} is {format}",
+            opened.path.display()
+        )));
+    }
+    Ok(format)
+}
+
+/// The rows of `opened`.
+pub(crate) fn rows(
+    opened: Opened,
+    format: Format,
+    options: &ReplayOptions,
+) -> Result<Rows, ReplayError> {
+    let context = Context {
+        path: opened.path,
+        stream: options.stream,
+        map: options.map.clone(),
+        topics: options.topics.clone(),
+    };
+    match format {
+        Format::Ndjson | Format::Auto => Ok(ndjson::rows(opened.content, context)),
+        Format::Csv => csv_rows::rows(opened.content, context),
+        Format::Cabspotting => cabspotting::rows(opened.content, &opened.head, context),
+        Format::Capmetro => capmetro::rows(opened.content, context),
+        Format::GtfsRt => gtfs_rt::rows(opened.content, context),
+        Format::SfFire => sf_fire::rows(opened.content, context),
+    }
+}
+
+/// The same name gives the same id: a row that is sent again after an
+/// interruption is recognisable.
+pub(crate) fn stable_id(name: &str) -> String {
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).to_string()
+}
+
+/// Reads a number; the error names field, value and what was expected.
+pub(crate) fn number(field: &str, text: &str) -> Result<f64, String> {
+    match text.trim().parse::<f64>() {
+        Ok(number) if number.is_finite() => Ok(number),
+        _ => Err(format!("field {field:?}: got {text:?}, expected a number")),
+    }
+}
+
+/// A place in degrees, within the globe.
+pub(crate) fn place(latitude: f64, longitude: f64) -> Result<events::Location, String> {
+    if !(-90.0..=90.0).contains(&latitude) {
+        return Err(format!(
+            "field \"latitude\": got {latitude}, expected degrees from -90 to 90"
+        ));
+    }
+    if !(-180.0..=180.0).contains(&longitude) {
+        return Err(format!(
+            "field \"longitude\": got {longitude}, expected degrees from -180 to 180"
+        ));
+    }
+    Ok(events::Location {
+        latitude,
+        longitude,
+    })
+}
+
+/// `(37.7458, -122.4566)`, with or without brackets.
+pub(crate) fn point(field: &str, text: &str) -> Result<events::Location, String> {
+    let inner = text.trim_matches(['(', ')', '[', ']', ' ']);
+    let (latitude, longitude) = inner
+        .split_once(',')
+        .ok_or_else(|| format!("field {field:?}: got {text:?}, expected (latitude, longitude)"))?;
+    place(number(field, latitude)?, number(field, longitude)?)
+}
+
+/// To so many parts of one: `round(0.126, 100.0)` is 0.13.
+pub(crate) fn round(value: f64, steps: f64) -> f64 {
+    (value * steps).round() / steps
+}

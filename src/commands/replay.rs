@@ -1,0 +1,158 @@
+//! `citypulse replay`: recordings, one file after another.
+
+mod display;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::error::ErrorKind;
+use events::Stream;
+use generators::replay::{
+    Format, HttpSink, Input, LogSink, ReplayOptions, SendError, Sink, Speed, Summary, parse_mapping, run_replay,
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{ReplayArgs, ReplayFormat};
+use crate::config::Config;
+use crate::instance::running_address;
+use crate::platform::Platform;
+use crate::terminal::one_sentence;
+use display::Display;
+
+/// A log that cannot be reached for this long is given up before anything is
+/// read, as an instance is.
+const TOPICS_WAIT_MAX: Duration = Duration::from_secs(60);
+const DEFAULT_ADDRESS: &str = "http://127.0.0.1:8000";
+
+/// Replays each file. A file that fails does not keep the others from being
+/// replayed.
+pub async fn run(config: Config, args: ReplayArgs) -> Result<()> {
+    let recordings = args.files.iter().map(|file| options(&config, &args, file)).collect::<Result<Vec<_>>>()?;
+    let shutdown = stop_on_signal()?;
+    let mut target = open_sink(config, &args).await?;
+    let (mut taken, mut failed) = (0, None);
+    for options in recordings {
+        if shutdown.is_cancelled() {
+            break;
+        }
+        match one(&options, target.sink.as_mut(), &shutdown).await {
+            Ok(summary) => taken += summary.accepted_now,
+            Err(error) => {
+                eprintln!("error: {}: {}", name_of(&options.input), one_sentence(&error));
+                failed = Some(name_of(&options.input));
+            }
+        }
+    }
+    if let Some(platform) = &target.platform {
+        platform.close().await?;
+    }
+    match failed {
+        Some(file) => bail!("{file} was not replayed to its end"),
+        None if taken == 0 => bail!("no row was taken"),
+        None => Ok(()),
+    }
+}
+
+async fn one(options: &ReplayOptions, sink: &mut dyn Sink, shutdown: &CancellationToken) -> Result<Summary> {
+    let name = name_of(&options.input);
+    let mut display = Display::new(&name);
+    let began = Instant::now();
+    let replayed = run_replay(options, sink, &mut |update| display.show(update), shutdown).await;
+    display.clear();
+    let summary = replayed?;
+    println!("{}", display::in_one_line(&name, &summary, began.elapsed()));
+    Ok(summary)
+}
+
+/// Where rows go, and what must stay open for it.
+struct Target {
+    sink: Box<dyn Sink>,
+    platform: Option<Platform>,
+}
+
+/// Kafka where it is configured, otherwise the ingest path of an instance.
+async fn open_sink(config: Config, args: &ReplayArgs) -> Result<Target> {
+    if args.to.is_none() && config.uses_kafka() {
+        let servers = config.kafka.bootstrap_servers.clone();
+        let mut platform = Platform::for_one_role(config, "replay", false)?;
+        let log = platform.open_log()?;
+        let creation = platform.topic_creation(Arc::clone(&log));
+        let created = tokio::time::timeout(TOPICS_WAIT_MAX, creation).await;
+        created.with_context(|| format!("Kafka at {servers} did not answer within {TOPICS_WAIT_MAX:?}"))??;
+        let sink = Box::new(LogSink::new(log, platform.topics.clone(), servers));
+        return Ok(Target { sink, platform: Some(platform) });
+    }
+    let running = || running_address(&config.data_dir);
+    let to = args.to.clone().or_else(running).unwrap_or_else(|| DEFAULT_ADDRESS.to_owned());
+    match HttpSink::new(&to) {
+        Ok(sink) => Ok(Target { sink: Box::new(sink), platform: None }),
+        Err(SendError::Refused(reason) | SendError::Unavailable(reason) | SendError::Busy { reason, .. }) => {
+            bail!("--to: {reason}")
+        }
+    }
+}
+
+fn options(config: &Config, args: &ReplayArgs, file: &std::path::Path) -> Result<ReplayOptions> {
+    let topics = config.topic_names();
+    let stream = args.stream.as_deref().map(|name| {
+        let known = || Stream::ALL.map(Stream::name).join(", ");
+        topics.stream(name).unwrap_or_else(|| bad_usage(format!("--stream {name:?}: expected one of {}", known())))
+    });
+    let speed: Speed = args.speed.parse().unwrap_or_else(|error| bad_usage(format!("--speed: {error}")));
+    let map = args.map.iter().map(|pair| parse_mapping(pair));
+    let map = map.collect::<Result<_, _>>().unwrap_or_else(|error| bad_usage(format!("--map: {error}")));
+    Ok(ReplayOptions {
+        input: if file.as_os_str() == "-" { Input::Stdin } else { Input::File(file.to_owned()) },
+        format: format_of(args.format),
+        stream,
+        map,
+        speed,
+        rebase_to_now: args.rebase.is_some(),
+        state_dir: Some(config.data_dir.join("replay")),
+        restart: args.restart,
+        topics,
+        ..ReplayOptions::file(file)
+    })
+}
+
+/// As clap answers a bad flag: exit code 2.
+fn bad_usage<T>(message: String) -> T {
+    clap::Error::raw(ErrorKind::InvalidValue, message + "\n").exit()
+}
+
+fn format_of(format: ReplayFormat) -> Format {
+    match format {
+        ReplayFormat::Auto => Format::Auto,
+        ReplayFormat::Ndjson => Format::Ndjson,
+        ReplayFormat::Csv => Format::Csv,
+        ReplayFormat::Cabspotting => Format::Cabspotting,
+        ReplayFormat::Capmetro => Format::Capmetro,
+        ReplayFormat::GtfsRt => Format::GtfsRt,
+        ReplayFormat::SfFire => Format::SfFire,
+    }
+}
+
+fn name_of(input: &Input) -> String {
+    match input {
+        Input::Stdin => "standard input".to_owned(),
+        Input::File(path) => path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+    }
+}
+
+/// SIGINT and SIGTERM end the replay after the batch in flight.
+fn stop_on_signal() -> Result<CancellationToken> {
+    let shutdown = CancellationToken::new();
+    let on_signal = shutdown.clone();
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        on_signal.cancel();
+    });
+    Ok(shutdown)
+}
