@@ -241,6 +241,23 @@ impl Grid {
     }
 
     fn visit_cell(&self, column: i32, row: i32, query: &Query, best: &mut Best) {
+        // Most cells of a ring are further away than what was found already.
+        let (x, y) = (
+            f64::from(query.x) / self.cell_lon,
+            f64::from(query.y) / self.cell_lat,
+        );
+        let outside = |at: f64, cell: i32| {
+            (f64::from(cell) - at)
+                .max(at - f64::from(cell + 1))
+                .max(0.0)
+        };
+        let away_x_m = outside(x, column) * self.cell_lon * f64::from(query.kx);
+        let away_y_m = outside(y, row) * self.cell_lat * M_PER_DEGREE;
+        // A millimetre covers single precision.
+        let limit_m = f64::from(best.score.min(query.max_m)) + 1e-3;
+        if away_x_m * away_x_m + away_y_m * away_y_m > limit_m * limit_m {
+            return;
+        }
         let cell = (row * self.columns + column) as usize;
         let (start, end) = (self.starts[cell] as usize, self.starts[cell + 1] as usize);
         for piece in &self.pieces[start..end] {
