@@ -19,12 +19,30 @@ pub fn one_sentence(error: &anyhow::Error) -> String {
     })
 }
 
-/// Sends logs to stderr, so that stdout holds only what was asked for.
+/// The crates whose log lines are for operators.
+const OURS: [&str; 10] = [
+    "citypulse",
+    "events",
+    "event_log",
+    "hot_store",
+    "lake",
+    "streets",
+    "generators",
+    "speed_layer",
+    "batch_layer",
+    "serving_api",
+];
+
+/// Sends logs to stderr, so that stdout holds only what was asked for. A bare
+/// level is meant for CityPulse itself: its libraries then only warn.
 pub fn start_logging(filter: &str) -> Result<()> {
-    let expectation = || format!("--log is {filter:?}; expected error, warn, info, debug, or target=level");
-    // The libraries' own chatter is for those who ask for it.
-    let quiet = "rdkafka=warn,deltalake=warn,datafusion=warn,delta_kernel=warn,librdkafka=error";
-    let filter = EnvFilter::try_new(format!("{quiet},{filter}")).with_context(expectation)?;
+    let directives = match filter.contains(['=', ',']) {
+        true => filter.to_string(),
+        false => OURS.iter().fold("warn".to_string(), |all, name| format!("{all},{name}={filter}")),
+    };
+    let filter = EnvFilter::try_new(directives).with_context(|| {
+        format!("--log is {filter:?}; expected error, warn, info, debug, trace, or target=level")
+    })?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
