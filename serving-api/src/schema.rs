@@ -399,7 +399,7 @@ pub struct SqlRequest {
 pub struct SqlColumn {
     /// Its name, unique within the answer.
     pub name: String,
-    /// `int64`, `float64`, `text`, `bool`, `timestamp`, `date`, ...
+    /// `bigint`, `double`, `text`, `boolean`, `timestamptz`, `date`, ...
     #[serde(rename = "type")]
     pub kind: String,
 }

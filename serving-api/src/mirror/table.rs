@@ -125,11 +125,6 @@ impl Table {
             .filter_map(|id| self.items.get_key_value(id))
     }
 
-    /// All values, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = (&Id, &Item)> {
-        self.items.iter()
-    }
-
     /// The number of the last change; 0 before any.
     pub fn last_change(&self) -> u64 {
         self.last_change

@@ -29,7 +29,7 @@ const REQUEST_BYTES_MAX: usize = 1024 * 1024;
     responses(
         (status = 200, content(
             (SqlAnswer = "application/json",
-             example = json!({"columns": [{"name": "events", "type": "int64"}], "rows": [{"events": 890071}], "row_count": 1, "elapsed_ms": 41.7})),
+             example = json!({"columns": [{"name": "events", "type": "bigint"}], "rows": [{"events": 890071}], "row_count": 1, "elapsed_ms": 41.7})),
             (String = "text/csv"), (String = "application/x-ndjson"),
             (String = "application/vnd.apache.arrow.stream"), (String = "application/vnd.apache.parquet")
         )),

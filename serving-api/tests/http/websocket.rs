@@ -1,11 +1,9 @@
 //! `/ws/realtime`: the default push, subscriptions and their differences,
 //! resuming, slow readers, bad messages.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{Server, Setup, Socket, start, start_with, update, vehicle, vehicle_ids};
+use crate::common::{Server, Setup, Socket, start, start_with, update, vehicle, vehicle_ids};
 use hot_store::Kind;
 use serde_json::{Value, json};
 use serving_api::HttpConfig;

@@ -1,8 +1,6 @@
 //! The SQL door: formats, and whose fault is told how.
 
-mod common;
-
-use common::{Server, event, json_of, start};
+use crate::common::{Server, event, json_of, start};
 use serde_json::{Value, json};
 
 async fn with_events(count: usize) -> Server {

@@ -1,13 +1,13 @@
 //! Taking events in: every form of body, and every way to be wrong.
 
-mod common;
-
 use std::io::Write;
 
-use common::{Server, Setup, event, json_of, start, start_with};
+use crate::common::{Server, Setup, event, json_of, start, start_with};
 use events::Topic;
 use serde_json::{Value, json};
 use serving_api::HttpConfig;
+
+use crate::failing::FailingLog;
 
 const PATH: &str = "/api/ingest/vehicle_data";
 
@@ -91,7 +91,7 @@ async fn events_of_one_device_are_in_one_partition_with_their_bytes_as_sent() {
         .read_from(&[(used[0].partition.clone(), 0)])
         .await
         .expect("a reader");
-    let polled = reader.poll(common::DEADLINE).await.expect("records");
+    let polled = reader.poll(crate::common::DEADLINE).await.expect("records");
     let event_log::Polled::Records(records) = polled else {
         panic!("no records: {polled:?}")
     };
@@ -286,4 +286,69 @@ async fn pages_of_other_sites_may_not_write() {
             .0,
         202
     );
+}
+
+#[tokio::test]
+async fn log_that_does_not_keep_up_is_told_with_when_to_come_again() {
+    let log = FailingLog::new();
+    let config = HttpConfig {
+        ingest_body_bytes_max: 64 * 1024,
+        ingest_in_flight_bytes_max: 64 * 1024,
+        ingest_wait_s: 1,
+        ..HttpConfig::default()
+    };
+    let server = start_with(Setup {
+        config,
+        log: Some(log.clone()),
+        ..Setup::default()
+    })
+    .await;
+    let body = lines(300);
+    let first = tokio::spawn(server.http.post(server.url(PATH)).body(body.clone()).send());
+    log.reached(1).await;
+    let request = server.http.post(server.url(PATH)).body(body);
+    let answer = request.send().await.expect("an answer");
+    assert_eq!(answer.status(), 429);
+    assert_eq!(answer.headers()["retry-after"], "1");
+    log.permits.add_permits(1);
+    let (status, answer) = json_of(first.await.expect("no panic").expect("an answer")).await;
+    assert_eq!((status, &answer["accepted"]), (202, &json!(300)));
+}
+
+#[tokio::test]
+async fn log_that_is_away_is_told_with_what_is_durable_already() {
+    let log = FailingLog::new();
+    log.permits.add_permits(1);
+    let server = start_with(Setup {
+        log: Some(log.clone()),
+        ..Setup::default()
+    })
+    .await;
+    let sending = tokio::spawn(
+        server
+            .http
+            .post(server.url(PATH))
+            .body(lines(15_000))
+            .send(),
+    );
+    // The first batch has gone through once the second is asked for.
+    log.reached(2).await;
+    log.permits.close();
+    let (status, answer) = json_of(sending.await.expect("no panic").expect("an answer")).await;
+    assert_eq!(
+        (status, &answer["accepted"]),
+        (503, &json!(10_000)),
+        "{answer}"
+    );
+    assert!(
+        answer["detail"]
+            .as_str()
+            .is_some_and(|detail| detail.contains("kafka.example")),
+        "{answer}"
+    );
+    server
+        .get_until("/readyz", |status, body| {
+            status == 503 && body["detail"].to_string().contains("event log")
+        })
+        .await;
 }

@@ -1,8 +1,6 @@
 //! The live paths: shapes, aliases, and how wrong requests are told.
 
-mod common;
-
-use common::{start, update, vehicle};
+use crate::common::{start, update, vehicle};
 use hot_store::Kind;
 use serde_json::{Value, json};
 
@@ -184,7 +182,7 @@ async fn wrong_requests_are_problems_with_a_detail() {
             "application/problem+json",
             "{path}"
         );
-        let (given, body) = common::json_of(response).await;
+        let (given, body) = crate::common::json_of(response).await;
         assert_eq!((given, &body["status"]), (status, &json!(status)), "{path}");
         assert!(
             body["detail"]
@@ -213,7 +211,7 @@ async fn wrong_method_is_told_with_the_right_ones() {
             .to_str()
             .is_ok_and(|allow| allow.contains("GET"))
     );
-    let (status, body) = common::json_of(response).await;
+    let (status, body) = crate::common::json_of(response).await;
     assert_eq!(status, 405);
     assert!(
         body["detail"]

@@ -1,7 +1,5 @@
 //! A running server for tests, on a free port, with embedded back ends.
 
-#![allow(dead_code, reason = "each test file uses a part of this")]
-
 mod socket;
 
 use std::sync::{Arc, OnceLock};
@@ -39,7 +37,7 @@ pub struct Server {
     pub health: HealthBoard,
     pub shutdown: CancellationToken,
     pub running: Option<JoinHandle<serving_api::Result<()>>>,
-    folder: TempDir,
+    _folder: TempDir,
 }
 
 /// What a test wants different.
@@ -105,7 +103,7 @@ pub async fn start_with(setup: Setup) -> Server {
         health,
         shutdown,
         running: Some(running),
-        folder,
+        _folder: folder,
     }
 }
 

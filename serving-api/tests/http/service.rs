@@ -1,89 +1,28 @@
 //! The service itself: health, metrics, documentation, headers, its end.
 
-mod common;
-
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use common::{Setup, start, start_with, vehicle};
+use crate::common::{Setup, start, start_with, vehicle};
 use events::health::Health;
-use events::{Offset, TopicPartition};
-use hot_store::memory::MemoryStore;
-use hot_store::{Entry, Error, HotBatch, HotStore, Kind, Result, Watch};
+use hot_store::{HotBatch, HotStore, Kind};
 use serde_json::json;
 use serving_api::HttpConfig;
 
-/// A hot store that can be taken away and given back.
-struct Failing {
-    inner: Arc<MemoryStore>,
-    is_away: AtomicBool,
-}
-
-impl Failing {
-    fn new(is_away: bool) -> Arc<Self> {
-        Arc::new(Self {
-            inner: MemoryStore::new(),
-            is_away: AtomicBool::new(is_away),
-        })
-    }
-
-    fn check(&self) -> Result<()> {
-        if self.is_away.load(Ordering::Relaxed) {
-            return Err(Error::Unavailable {
-                address: "redis.example:6379".into(),
-                reason: "connection refused".into(),
-            });
-        }
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl HotStore for Failing {
-    async fn apply(&self, owner: &str, batch: HotBatch) -> Result<()> {
-        self.inner.apply(owner, batch).await
-    }
-    async fn positions(
-        &self,
-        owner: &str,
-    ) -> Result<std::collections::HashMap<TopicPartition, Offset>> {
-        self.check()?;
-        self.inner.positions(owner).await
-    }
-    async fn cells(&self, owner: &str, partition: &TopicPartition) -> Result<Vec<(String, Bytes)>> {
-        self.inner.cells(owner, partition).await
-    }
-    async fn reset(&self, owner: &str) -> Result<()> {
-        self.inner.reset(owner).await
-    }
-    async fn get(&self, kind: Kind, id: &str) -> Result<Option<Entry>> {
-        self.check()?;
-        self.inner.get(kind, id).await
-    }
-    async fn scan(&self, kind: Kind) -> Result<Vec<Entry>> {
-        self.check()?;
-        self.inner.scan(kind).await
-    }
-    async fn watch(&self) -> Result<Box<dyn Watch>> {
-        self.check()?;
-        self.inner.watch().await
-    }
-    async fn ping(&self) -> Result<()> {
-        self.check()
-    }
-}
+use crate::failing::FailingStore;
 
 #[tokio::test]
 async fn hot_store_that_is_away_at_start_is_told_and_taken_up_when_it_is_back() {
-    let hot = Failing::new(true);
+    let hot = FailingStore::new(true);
     hot.inner
         .apply(
             "speed",
             HotBatch {
-                updates: vec![common::update(Kind::Vehicle, "a", Some(vehicle("a", 11.9)))],
+                updates: vec![crate::common::update(
+                    Kind::Vehicle,
+                    "a",
+                    Some(vehicle("a", 11.9)),
+                )],
                 ..HotBatch::default()
             },
         )
@@ -350,7 +289,10 @@ async fn metrics_count_requests_by_route() {
 async fn lag_is_what_the_layers_have_still_to_do() {
     let server = start().await;
     let (status, _) = server
-        .post("/api/ingest/vehicle_data", common::event(0).to_string())
+        .post(
+            "/api/ingest/vehicle_data",
+            crate::common::event(0).to_string(),
+        )
         .await;
     assert_eq!(status, 202);
     let rows = server
