@@ -408,16 +408,18 @@ async fn a_wrong_query_says_what_is_wrong() {
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_end_a_query_with_a_clear_error() {
     let city = City::new().await;
-    let long = "SELECT count(*) FROM generate_series(1, 100000) a, generate_series(1, 1000000) b WHERE a.value * b.value % 7 = 3";
+let long = "SELECT count(*) FROM generate_series(1, 1000000000000) WHERE value % 7 = 3";
     let engine = city.engine(QueryConfig {
         timeout: Duration::from_millis(300),
         max_rows: 10,
         ..QueryConfig::default()
     });
+    let started = Instant::now();
     assert!(matches!(
         refused(&engine, long).await,
         QueryError::Timeout { .. }
     ));
+    assert!(started.elapsed() < Duration::from_secs(20));
     let rows = refused(&engine, "SELECT * FROM generate_series(1, 100)").await;
     assert!(
         rows.is_user() && rows.to_string().contains("LIMIT"),
