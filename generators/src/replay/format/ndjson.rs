@@ -81,11 +81,17 @@ impl Iterator for Ndjson {
     }
 }
 
+/// `bytes` are not empty.
 fn draft(bytes: &[u8], context: &Context) -> Result<Draft, String> {
-    let mut head: Head<'_> = serde_json::from_slice(bytes).map_err(|error| {
+    let refusal = |reason: String| {
         let start = String::from_utf8_lossy(&bytes[..bytes.len().min(60)]);
-        format!("got {start:?} ({error}), expected one JSON object a line")
-    })?;
+        format!("line: got {start:?} ({reason}), expected one JSON object")
+    };
+    if bytes[0] != b'{' {
+        return Err(refusal("no object".to_owned()));
+    }
+    let mut head: Head<'_> =
+        serde_json::from_slice(bytes).map_err(|error| refusal(error.to_string()))?;
     let stream = stream(&head, context)?;
     if let (Some(_), Some(data)) = (head.specversion, head.data) {
         let data: Head<'_> = serde_json::from_str(data.get()).unwrap_or_default();
