@@ -332,9 +332,7 @@ fn dirt_has_its_shares() {
         *times
             .entry((message.device_id.to_string(), message.timestamp_us))
             .or_default() += 1;
-        let last = newest
-            .entry(message.device_id.to_string())
-            .or_insert(0);
+        let last = newest.entry(message.device_id.to_string()).or_insert(0);
         behind += usize::from(message.timestamp_us < *last);
         late += usize::from(message.timestamp_us < *last - 5 * SECOND_US);
         *last = (*last).max(message.timestamp_us);

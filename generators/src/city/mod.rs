@@ -58,7 +58,7 @@ impl City {
     pub fn new(streets: Arc<StreetNetwork>, config: &GeneratorConfig, start_us: i64) -> Self {
         let plan = Plan::new(config);
         let clock = Clock::new(config.utc_offset_hours);
-        let roads = Roads::new(&streets, config.seed);
+        let roads = Roads::new(&streets, plan.vehicles, config.seed);
         let mut world = World {
             streets,
             roads,

@@ -37,27 +37,32 @@ pub(crate) struct Road {
 pub(crate) struct Roads {
     roads: Vec<Road>,
     is_signal: Vec<bool>,
+    vehicles_each: f64,
     seed: u64,
 }
 
-/// One simulated vehicle stands for this many on the road.
-const VEHICLES_EACH: f64 = 4.0;
+/// A simulated vehicle stands for several on the road, for fewer the more are
+/// simulated: so many in all, but at most [`VEHICLES_EACH_MAX`] each.
+const VEHICLES_IN_ALL: f64 = 2_000.0;
+const VEHICLES_EACH_MAX: f64 = 4.0;
 /// Vehicles a kilometre at which nothing moves.
 const JAM_PER_KM: f64 = 140.0;
 const SIGNAL_CYCLE_S: f64 = 60.0;
 const SIGNAL_RED_S: f64 = 24.0;
 
 impl Roads {
-    pub fn new(streets: &StreetNetwork, seed: u64) -> Self {
+    pub fn new(streets: &StreetNetwork, vehicles: usize, seed: u64) -> Self {
         let roads = (0..streets.segments().len())
             .map(|index| Road::new(streets, SegmentIndex(index as u32), seed))
             .collect();
         let is_signal = (0..streets.node_count())
             .map(|node| is_signal(streets, node))
             .collect();
+        let vehicles_each = (VEHICLES_IN_ALL / vehicles.max(1) as f64).min(VEHICLES_EACH_MAX);
         Self {
             roads,
             is_signal,
+            vehicles_each,
             seed,
         }
     }
@@ -101,7 +106,7 @@ impl Roads {
         // Nearly free up to half of what fits, then quickly slower.
         let background = 1.0 - 0.62 * wanted.powf(2.2);
         let others =
-            f64::from(road.counts[usize::from(!forward)].saturating_sub(1)) * VEHICLES_EACH;
+            f64::from(road.counts[usize::from(!forward)].saturating_sub(1)) * self.vehicles_each;
         let per_km = others / (road.length_m() / 1000.0).max(0.15);
         let density = 1.0 - (per_km / JAM_PER_KM).min(0.85);
         (background * density * road.incident_factor).clamp(0.08, 1.0)
