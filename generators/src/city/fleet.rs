@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use events::{Body, DeviceId, Event, Gps, Vehicle};
+use events::{Body, DeviceId};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use streets::{Exit, NodeIndex, SegmentIndex};
+use streets::{NodeIndex, SegmentIndex};
 
 use super::catalog::{self, Kind};
 use super::incident::Incidents;
+use super::lines::{self, BusLine};
+use super::member::Member;
 use super::message::Outbox;
 use super::plan::Plan;
 use super::route::Router;
@@ -20,7 +22,6 @@ use super::{World, random};
 const SEARCHES_PER_STEP: u32 = 16;
 /// After a longer silence than this a vehicle just stood still.
 const CATCH_UP_S: f64 = 120.0;
-const TRIP_MEAN_S: f64 = 420.0;
 /// The most segments that one vehicle passes in a step.
 const SEGMENTS_PER_STEP: u32 = 16;
 const STREAM: u64 = 1;
@@ -33,31 +34,6 @@ pub(crate) struct Fleet {
     interval_us: i64,
     /// Numbers of the open calls that were answered, or could not be.
     seen_calls: Vec<u64>,
-}
-
-struct Member {
-    device_id: DeviceId,
-    kind: Kind,
-    driver: Driver,
-    template: Body,
-    motion: Motion,
-    random: ChaCha8Rng,
-    route: Vec<Exit>,
-    goal: Option<NodeIndex>,
-    /// Parked, at a stop or at a call until then.
-    paused_until_us: i64,
-    /// Index into the lines and the next stop, for buses.
-    line: (usize, usize),
-    /// When an attended incident ends, for ambulances under way.
-    attends_until_us: Option<i64>,
-    moved_us: i64,
-    due_us: i64,
-}
-
-struct BusLine {
-    name: String,
-    /// There and back, in order.
-    stops: Vec<NodeIndex>,
 }
 
 impl Fleet {
@@ -75,7 +51,12 @@ impl Fleet {
         let mut source = random::source(seed, STREAM);
         let buses = plan.vehicles * 9 / 100;
         if buses > 0 {
-            fleet.lines = fleet.bus_lines(world, &mut source, (buses / 5).clamp(1, 24));
+            fleet.lines = lines::lines(
+                world,
+                &mut fleet.router,
+                &mut source,
+                (buses / 5).clamp(1, 24),
+            );
         }
         let places = connected_segments(world);
         let mut numbers = [0usize; 6];
@@ -367,164 +348,6 @@ impl Fleet {
                 member.route.clear();
                 member.driver.is_urgent = true;
             }
-        }
-    }
-
-    fn bus_lines(&mut self, world: &World, source: &mut ChaCha8Rng, count: usize) -> Vec<BusLine> {
-        let large: Vec<NodeIndex> = world
-            .streets
-            .segments()
-            .iter()
-            .filter(|segment| super::roads::class_share(segment.class) >= 0.7)
-            .map(|segment| segment.to_node)
-            .filter(|node| world.streets.is_connected(*node))
-            .collect();
-        let mut lines = Vec::new();
-        for number in 0..count * 4 {
-            if lines.len() == count || large.is_empty() {
-                break;
-            }
-            let ends = [0, 1].map(|_| large[source.random_range(0..large.len())]);
-            let apart_m = world
-                .streets
-                .node_location(ends[0])
-                .distance_m(world.streets.node_location(ends[1]));
-            if apart_m < 2_500.0 && number < count * 3 {
-                continue;
-            }
-            let mut stops = self.stops_between(world, ends[0], ends[1]);
-            stops.extend(self.stops_between(world, ends[1], ends[0]));
-            if stops.len() > 2 {
-                lines.push(BusLine {
-                    name: (lines.len() + 16).to_string(),
-                    stops,
-                });
-            }
-        }
-        lines
-    }
-
-    /// A stop about every 500 m of the way.
-    fn stops_between(&mut self, world: &World, from: NodeIndex, to: NodeIndex) -> Vec<NodeIndex> {
-        let mut stops = Vec::new();
-        let mut since_m = 0.0;
-        let route = self.router.find(world, from, to, None).unwrap_or_default();
-        for exit in route.iter().rev() {
-            since_m += world.roads.road(exit.segment).length_m();
-            if since_m >= 500.0 || exit.to == to {
-                stops.push(exit.to);
-                since_m = 0.0;
-            }
-        }
-        stops
-    }
-}
-
-impl Member {
-    /// At the end of a trip: pause, and forget where it went.
-    fn arrive(&mut self, world: &World, lines: &[BusLine], now_us: i64) {
-        let pause_s = match self.kind {
-            Kind::Car => {
-                let driving = world.clock.share_driving(now_us);
-                random::exponential(&mut self.random, TRIP_MEAN_S * (1.0 - driving) / driving)
-                    .max(20.0)
-            }
-            Kind::Taxi => self.random.random_range(20.0..180.0),
-            Kind::Bus if self.line.1 == 0 => self.random.random_range(60.0..180.0),
-            Kind::Bus => self.random.random_range(12.0..28.0),
-            Kind::Truck => self.random.random_range(120.0..900.0),
-            Kind::Van => self.random.random_range(40.0..240.0),
-            Kind::Ambulance => 0.0,
-        };
-        self.goal = None;
-        self.route.clear();
-        self.paused_until_us = now_us + (pause_s * 1e6) as i64;
-        if self.kind == Kind::Ambulance {
-            // On scene until the incident ends, then back to waiting.
-            self.paused_until_us = self
-                .attends_until_us
-                .take()
-                .map_or(i64::MAX, |ends_us| ends_us.max(now_us));
-            self.driver.is_urgent = false;
-        }
-        self.describe_trip(lines, now_us);
-    }
-
-    /// Route, trip and passengers of what comes next.
-    fn describe_trip(&mut self, lines: &[BusLine], now_us: i64) {
-        let Body::Gps(gps) = &mut self.template else {
-            return;
-        };
-        match self.kind {
-            Kind::Taxi => gps.occupied = Some(self.random.random_bool(0.55)),
-            Kind::Bus => {
-                let Some(line) = lines.get(self.line.0) else {
-                    return;
-                };
-                gps.route_id = Some(line.name.as_str().into());
-                if gps.trip_id.is_none() || self.line.1 == 0 {
-                    gps.trip_id = Some(format!("{}-{}", line.name, now_us / 1_000_000).into());
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// A way on at random, straight ahead rather than round the corner.
-    fn wander(&mut self, world: &World) -> Option<Exit> {
-        let node = self.motion.end_node(world);
-        let all = world
-            .streets
-            .exits(node)
-            .iter()
-            .filter(|exit| world.streets.is_connected(exit.to));
-        let choices: Vec<(Exit, f64)> = all
-            .map(|exit| {
-                let turns_round = exit.segment == self.motion.segment;
-                (
-                    *exit,
-                    if turns_round {
-                        1e-6
-                    } else {
-                        super::roads::class_share(world.streets.segment(exit.segment).class)
-                    },
-                )
-            })
-            .collect();
-        (!choices.is_empty()).then(|| *random::weighted(&mut self.random, &choices))
-    }
-
-    fn event(&mut self, timestamp_us: i64) -> Event {
-        let round = |value: f64, steps: f64| (value * steps).round() / steps;
-        let location = events::Location {
-            latitude: round(self.motion.position.latitude, 1e7),
-            longitude: round(self.motion.position.longitude, 1e7),
-        };
-        let speed_kmh = round(self.motion.shown_speed_ms * 3.6, 10.0);
-        let direction_deg = Some(round(self.motion.heading_deg, 10.0) % 360.0);
-        let body = match &self.template {
-            Body::Gps(gps) => Body::Gps(Gps {
-                location,
-                speed_kmh,
-                direction_deg,
-                ..gps.clone()
-            }),
-            Body::Vehicle(car) => Body::Vehicle(Vehicle {
-                location,
-                speed_kmh,
-                direction_deg,
-                ..car.clone()
-            }),
-            other => other.clone(),
-        };
-        Event {
-            id: random::event_id(&mut self.random, timestamp_us)
-                .to_string()
-                .into(),
-            device_id: self.device_id.clone(),
-            timestamp_us,
-            extra: None,
-            body,
         }
     }
 }

@@ -9,6 +9,8 @@ mod demand;
 mod dirt;
 mod fleet;
 mod incident;
+mod lines;
+mod member;
 mod message;
 mod plan;
 mod random;
