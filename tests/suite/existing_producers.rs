@@ -40,7 +40,7 @@ fn produce(servers: &Servers, topic: &str, records: &[(&str, String)]) {
             &servers.kafka(),
             "--topic",
             topic,
-            "--reader-property",
+            "--property",
             "parse.key=true",
         ],
     )
