@@ -51,7 +51,7 @@ stop_stack() {
   rm -rf "$STACK_DIR"
 }
 
-dashboard_tests() { cd "$ROOT/dashboard" && npm test --silent; }
+dashboard_tests() { cd "$ROOT/dashboard" && NO_COLOR=1 npm test --silent; }
 
 # One after the other: each of these tests is a whole platform on a few cores.
 end_to_end_tests() {
