@@ -194,8 +194,8 @@ fn a_slow_street_is_congested() {
             .collect();
         roads.iter().find(|road| road["vehicle_count"].as_u64() >= Some(5)).cloned().unwrap()
     };
-    let slow = at(2.0);
-    assert_eq!((&slow["congestion_level"], &slow["average_speed"]), (&"severe".into(), &2.0.into()));
+    let slow = at(4.0);
+    assert_eq!((&slow["congestion_level"], &slow["average_speed"]), (&"severe".into(), &4.0.into()));
     assert_eq!(at(200.0)["congestion_level"], "light");
 }
 
