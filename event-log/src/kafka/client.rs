@@ -208,6 +208,20 @@ impl Client {
         }
     }
 
+    /// How many partitions `topic` has, once its leaders are settled: a topic made a
+    /// moment ago may still say that they are not.
+    pub(super) async fn settled_partitions(&self, topic: &Topic) -> Result<i32> {
+        let deadline = Instant::now() + self.config.timeout;
+        loop {
+            match self.partitions(topic).await {
+                Err(Error::Unavailable { .. }) if Instant::now() < deadline => {
+                    tokio::time::sleep(LEADER_CHECK_INTERVAL).await;
+                }
+                settled => return settled,
+            }
+        }
+    }
+
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,

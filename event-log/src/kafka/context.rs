@@ -31,14 +31,11 @@ impl ClientContext for Logging {
 
 fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
-        // Not errors of ours: the client retries, and calls that fail say so.
-        RDKafkaLogLevel::Emerg
-        | RDKafkaLogLevel::Alert
-        | RDKafkaLogLevel::Critical
-        | RDKafkaLogLevel::Error => {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
             tracing::warn!(facility, message, "kafka client");
         }
-        RDKafkaLogLevel::Warning => tracing::info!(facility, message, "kafka client"),
+        // Lost connections and the like, many a second while a broker is away: the
+        // client retries, and the calls that fail say so once.
         _ => tracing::debug!(facility, message, "kafka client"),
     }
 }

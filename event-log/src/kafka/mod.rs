@@ -171,7 +171,7 @@ impl EventLog for KafkaLog {
 
     async fn read_from(&self, positions: &[(TopicPartition, Offset)]) -> Result<Box<dyn Consumer>> {
         for (id, _) in positions {
-            let partitions = self.client.partitions(&id.topic).await?;
+            let partitions = self.client.settled_partitions(&id.topic).await?;
             if !(0..partitions).contains(&id.partition) {
                 return Err(Error::Invalid(format!("there is no partition {id}")));
             }
