@@ -2,10 +2,10 @@
 # Every test: dashboard, crates, and the whole platform embedded and on real Kafka,
 # Redis and S3. The last lines are the test runners' own and a sum over them.
 . "$(dirname "$0")/lib.sh"
-LOG=$CACHE/test.log
-: >"$LOG"
-export CITYPULSE_TEST_SKIPPED=$CACHE/test-skipped.txt
-: >"$CITYPULSE_TEST_SKIPPED"
+# Of this run alone: another one may be under way in another clone.
+LOG=$(mktemp "$CACHE/test-log.XXXXXX")
+CITYPULSE_TEST_SKIPPED=$(mktemp "$CACHE/test-skipped.XXXXXX")
+export CITYPULSE_TEST_SKIPPED
 failed=()
 
 # step NAME COMMAND...: the next steps run even when this one failed, so that one run
@@ -87,4 +87,5 @@ if [ ${#failed[@]} -gt 0 ]; then
   echo "FAILED: ${failed[*]} (whole output: $LOG)"
   exit 1
 fi
+rm -f "$LOG" "$CITYPULSE_TEST_SKIPPED"
 echo "all tests passed in $((SECONDS / 60)) min $((SECONDS % 60)) s"
