@@ -60,7 +60,9 @@ pub enum Command {
     #[command(after_help = "Example: citypulse generate --config infra/stack.toml --rate 5000")]
     Generate(GenerateArgs),
     /// Feed recorded data in: to Kafka where configured, else to a running instance
-    #[command(after_help = "Example: citypulse replay --format cabspotting taxis.csv.gz --speed 60x --rebase now")]
+    #[command(
+        after_help = "Example: citypulse replay --format cabspotting taxis.csv.gz --speed 60x --rebase now"
+    )]
     Replay(ReplayArgs),
     /// Run the speed layer: log to hot store
     #[command(after_help = "Example: citypulse speed --config infra/stack.toml")]
@@ -72,7 +74,9 @@ pub enum Command {
     #[command(after_help = "Example: citypulse serve --config infra/stack.toml --port 8000")]
     Serve,
     /// Answer an SQL query over the lake and the log's tail
-    #[command(after_help = "Example: citypulse sql \"SELECT device_id, max(speed) FROM gps_data GROUP BY 1\" --format csv")]
+    #[command(
+        after_help = "Example: citypulse sql \"SELECT device_id, max(speed) FROM gps_data GROUP BY 1\" --format csv"
+    )]
     Sql(SqlArgs),
     /// Create the topics that are missing, and list all with their extent
     #[command(after_help = "Example: citypulse topics --config infra/stack.toml")]

@@ -32,7 +32,9 @@ impl DataFolder {
             Err(TryLockError::WouldBlock) => bail!(
                 "data folder {} is in use by another citypulse process{}; stop it or choose another --data-dir",
                 folder.display(),
-                address_in(file).map(|address| format!(" ({address})")).unwrap_or_default()
+                address_in(file)
+                    .map(|address| format!(" ({address})"))
+                    .unwrap_or_default()
             ),
             Err(TryLockError::Error(error)) => {
                 return Err(error).with_context(|| format!("cannot lock {}", path.display()));
@@ -52,7 +54,11 @@ impl DataFolder {
 
 /// Where the process that holds `folder` listens; `None` when nobody holds it.
 pub fn running_address(folder: &Path) -> Option<String> {
-    let file = OpenOptions::new().read(true).write(true).open(folder.join(LOCK_FILE)).ok()?;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(folder.join(LOCK_FILE))
+        .ok()?;
     match file.try_lock() {
         Ok(()) => None,
         Err(_) => address_in(file),

@@ -35,7 +35,12 @@ impl<'a> Layers<'a> {
             }
             anyhow::Ok(())
         });
-        Ok(Self { platform, roles, log, topics_exist })
+        Ok(Self {
+            platform,
+            roles,
+            log,
+            topics_exist,
+        })
     }
 
     /// Starts `layer` when the topics exist.
@@ -65,7 +70,10 @@ impl<'a> Layers<'a> {
             config: self.platform.config.speed.clone(),
             health: self.platform.health.clone(),
         };
-        self.start("speed layer", speed_layer::run(deps, self.platform.shutdown.clone()));
+        self.start(
+            "speed layer",
+            speed_layer::run(deps, self.platform.shutdown.clone()),
+        );
     }
 
     /// Log to lake.
@@ -117,7 +125,10 @@ impl<'a> Layers<'a> {
             version: env!("CARGO_PKG_VERSION"),
         };
         let shutdown = self.platform.shutdown.clone();
-        self.roles.start("serving layer", serving_api::serve(listener, deps, shutdown.clone()));
+        self.roles.start(
+            "serving layer",
+            serving_api::serve(listener, deps, shutdown.clone()),
+        );
         self.start("log tail", async move {
             engine.run(shutdown).await;
             anyhow::Ok(())

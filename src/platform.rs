@@ -41,7 +41,9 @@ impl Platform {
     /// Takes the data folder where an embedded back end needs it.
     pub fn new(config: Config) -> Result<Self> {
         let embedded = !config.uses_kafka() || !config.uses_redis();
-        let folder = embedded.then(|| DataFolder::take(&config.data_dir)).transpose()?;
+        let folder = embedded
+            .then(|| DataFolder::take(&config.data_dir))
+            .transpose()?;
         Ok(Self {
             topics: config.topic_names(),
             config,
@@ -62,7 +64,9 @@ impl Platform {
             );
         }
         if needs_redis && !config.uses_redis() {
-            bail!("`citypulse {role}` shares its state with other processes and needs Redis; set redis.url (or REDIS_URL)");
+            bail!(
+                "`citypulse {role}` shares its state with other processes and needs Redis; set redis.url (or REDIS_URL)"
+            );
         }
         Ok(Self {
             topics: config.topic_names(),
@@ -105,7 +109,10 @@ impl Platform {
                 false => section.url.clone(),
             };
             let password = section.password.clone();
-            return Ok(RedisStore::connect(RedisConfig { password, ..RedisConfig::new(url) })?);
+            return Ok(RedisStore::connect(RedisConfig {
+                password,
+                ..RedisConfig::new(url)
+            })?);
         }
         let memory = MemoryStore::open(self.config.data_dir.join("hot"))?;
         self.memory = Some(memory.clone());
@@ -116,7 +123,10 @@ impl Platform {
     pub async fn open_lake(&self) -> Result<Arc<Lake>> {
         let section = &self.config.s3;
         let url = self.config.lake_url();
-        let allow_http = section.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"));
+        let allow_http = section
+            .endpoint
+            .as_deref()
+            .is_some_and(|endpoint| endpoint.starts_with("http://"));
         let lake = Lake::open(LakeConfig {
             url: url.clone(),
             s3: S3Options {
@@ -129,7 +139,8 @@ impl Platform {
                 virtual_hosted_style: section.virtual_hosted_style,
             },
         });
-        lake.await.with_context(|| format!("cannot open the lake at {url}"))
+        lake.await
+            .with_context(|| format!("cannot open the lake at {url}"))
     }
 
     /// SQL over lake and log.
@@ -148,7 +159,8 @@ impl Platform {
     /// The city's streets.
     pub fn open_streets(&self) -> Result<Arc<StreetNetwork>> {
         let source = &self.config.city.streets;
-        StreetNetwork::load(source).with_context(|| format!("cannot load the streets of {source:?} (city.streets)"))
+        StreetNetwork::load(source)
+            .with_context(|| format!("cannot load the streets of {source:?} (city.streets)"))
     }
 
     /// Settings of the batch layer.
@@ -168,20 +180,33 @@ impl Platform {
         let spec = |name| TopicSpec {
             name,
             partitions: section.partitions,
-            retention: (section.retention_hours > 0).then(|| Duration::from_secs(section.retention_hours * 3600)),
+            retention: (section.retention_hours > 0)
+                .then(|| Duration::from_secs(section.retention_hours * 3600)),
             retention_bytes: (section.retention_mib > 0).then_some(section.retention_mib << 20),
         };
         let streams = Stream::ALL.into_iter();
         streams
-            .flat_map(|stream| [self.topics.topic(stream).clone(), self.topics.dead_letters(stream)])
+            .flat_map(|stream| {
+                [
+                    self.topics.topic(stream).clone(),
+                    self.topics.dead_letters(stream),
+                ]
+            })
             .map(spec)
             .collect()
     }
 
     /// Creates the missing topics; waits for a log that is away. `false` when
     /// the process is to stop first.
-    pub fn topic_creation(&self, log: Arc<dyn EventLog>) -> impl Future<Output = Result<bool>> + Send + use<> {
-        let (specs, health, shutdown) = (self.topic_specs(), self.health.clone(), self.shutdown.clone());
+    pub fn topic_creation(
+        &self,
+        log: Arc<dyn EventLog>,
+    ) -> impl Future<Output = Result<bool>> + Send + use<> {
+        let (specs, health, shutdown) = (
+            self.topic_specs(),
+            self.health.clone(),
+            self.shutdown.clone(),
+        );
         health.report(TOPICS, Health::Starting);
         async move {
             let mut backoff = Backoff::new();

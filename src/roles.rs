@@ -21,8 +21,9 @@ impl Roles {
     /// None yet. SIGTERM and SIGINT cancel `shutdown`.
     pub fn new(shutdown: CancellationToken) -> Result<Self> {
         let on_signal = shutdown.clone();
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-            .context("cannot listen for SIGTERM")?;
+        let mut terminate =
+            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+                .context("cannot listen for SIGTERM")?;
         tokio::spawn(async move {
             tokio::select! {
                 _ = terminate.recv() => info!("told to stop (SIGTERM); finishing what is in flight"),
@@ -31,7 +32,10 @@ impl Roles {
             }
             on_signal.cancel();
         });
-        Ok(Self { tasks: JoinSet::new(), shutdown })
+        Ok(Self {
+            tasks: JoinSet::new(),
+            shutdown,
+        })
     }
 
     /// Starts a role.
@@ -42,7 +46,11 @@ impl Roles {
     ) where
         E: Into<anyhow::Error> + Send + 'static,
     {
-        self.tasks.spawn(async move { role.await.map_err(Into::into).with_context(|| format!("{name} stopped")) });
+        self.tasks.spawn(async move {
+            role.await
+                .map_err(Into::into)
+                .with_context(|| format!("{name} stopped"))
+        });
     }
 
     /// Waits until all have ended; the first failure ends the others.
@@ -63,7 +71,8 @@ impl Roles {
                 }
             };
             let Some(joined) = joined else { return outcome };
-            let result = joined.unwrap_or_else(|panic| Err(anyhow::Error::new(panic).context("a role panicked")));
+            let result = joined
+                .unwrap_or_else(|panic| Err(anyhow::Error::new(panic).context("a role panicked")));
             if let Err(error) = result {
                 self.shutdown.cancel();
                 if outcome.is_ok() {

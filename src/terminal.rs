@@ -38,7 +38,9 @@ const OURS: [&str; 10] = [
 pub fn start_logging(filter: &str) -> Result<()> {
     let directives = match filter.contains(['=', ',']) {
         true => filter.to_string(),
-        false => OURS.iter().fold("warn".to_string(), |all, name| format!("{all},{name}={filter}")),
+        false => OURS.iter().fold("warn".to_string(), |all, name| {
+            format!("{all},{name}={filter}")
+        }),
     };
     let filter = EnvFilter::try_new(directives).with_context(|| {
         format!("--log is {filter:?}; expected error, warn, info, debug, trace, or target=level")

@@ -408,7 +408,7 @@ async fn a_wrong_query_says_what_is_wrong() {
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_end_a_query_with_a_clear_error() {
     let city = City::new().await;
-let long = "SELECT count(*) FROM generate_series(1, 1000000000000) WHERE value % 7 = 3";
+    let long = "SELECT count(*) FROM generate_series(1, 1000000000000) WHERE value % 7 = 3";
     let engine = city.engine(QueryConfig {
         timeout: Duration::from_millis(300),
         max_rows: 10,

@@ -43,6 +43,9 @@ pub struct TeleportLimits {
 
 impl Default for TeleportLimits {
     fn default() -> Self {
-        Self { distance_m: 1_000.0, speed_kmh: 300.0 }
+        Self {
+            distance_m: 1_000.0,
+            speed_kmh: 300.0,
+        }
     }
 }

@@ -64,7 +64,9 @@ impl Error {
     }
 
     fn sentence(&self) -> String {
-        let cause = std::error::Error::source(self).map(ToString::to_string).unwrap_or_default();
+        let cause = std::error::Error::source(self)
+            .map(ToString::to_string)
+            .unwrap_or_default();
         format!("{self}: {cause}; retrying")
     }
 }
@@ -86,7 +88,10 @@ pub async fn run(deps: Deps, shutdown: CancellationToken) -> Result<(), Error> {
             return Err(error);
         }
         let sentence = error.sentence();
-        if deps.health.report(COMPONENT, Health::Degraded(sentence.clone())) {
+        if deps
+            .health
+            .report(COMPONENT, Health::Degraded(sentence.clone()))
+        {
             warn!("{sentence}");
         }
         tokio::select! {
@@ -117,8 +122,11 @@ impl<'a> Session<'a> {
         for kind in Kind::ALL {
             state.restore(kind, &deps.hot.scan(kind).await?, now_us());
         }
-        let streams: HashMap<Topic, Stream> =
-            deps.topics.iter().map(|(stream, topic)| (topic.clone(), stream)).collect();
+        let streams: HashMap<Topic, Stream> = deps
+            .topics
+            .iter()
+            .map(|(stream, topic)| (topic.clone(), stream))
+            .collect();
         let topics: Vec<Topic> = streams.keys().cloned().collect();
         let consumer = deps.log.subscribe(OWNER, &topics).await?;
         Ok(Self {
@@ -181,11 +189,15 @@ impl<'a> Session<'a> {
         let stored = self.deps.hot.positions(OWNER).await?;
         let mut starts = Vec::with_capacity(partitions.len());
         for partition in partitions {
-            self.state.assign(partition, &self.deps.hot.cells(OWNER, partition).await?);
+            self.state
+                .assign(partition, &self.deps.hot.cells(OWNER, partition).await?);
             starts.push((partition.clone(), stored.get(partition).copied()));
         }
         self.consumer.start(&starts).await?;
-        info!(partitions = partitions.len(), "speed layer took over partitions");
+        info!(
+            partitions = partitions.len(),
+            "speed layer took over partitions"
+        );
         self.ready();
         Ok(())
     }
@@ -198,12 +210,18 @@ impl<'a> Session<'a> {
     }
 
     fn fold(&mut self, records: Records) {
-        let Some(stream) = self.streams.get(&records.partition.topic).copied() else { return };
+        let Some(stream) = self.streams.get(&records.partition.topic).copied() else {
+            return;
+        };
         let slot = self.state.slot(&records.partition);
         let now_us = now_us();
         let mut undecodable = 0;
         for record in &records.records {
-            let origin = Origin { slot, offset: record.offset, appended_at_us: record.appended_at_us };
+            let origin = Origin {
+                slot,
+                offset: record.offset,
+                appended_at_us: record.appended_at_us,
+            };
             match events::decode(stream, &record.value, record.appended_at_us) {
                 Ok(event) => self.state.fold(event, origin, now_us),
                 // The batch layer sends it to the dead-letter topic.
@@ -215,7 +233,8 @@ impl<'a> Session<'a> {
         }
         counter!("citypulse_speed_events_total", "stream" => stream.name())
             .increment(records.records.len() as u64 - undecodable);
-        counter!("citypulse_speed_undecodable_total", "stream" => stream.name()).increment(undecodable);
+        counter!("citypulse_speed_undecodable_total", "stream" => stream.name())
+            .increment(undecodable);
         self.pending
             .entry(records.partition)
             .and_modify(|(_, to)| *to = records.next)
@@ -227,7 +246,11 @@ impl<'a> Session<'a> {
         batch.advances = self
             .pending
             .drain()
-            .map(|(partition, (from, to))| Advance { partition, from, to })
+            .map(|(partition, (from, to))| Advance {
+                partition,
+                from,
+                to,
+            })
             .collect();
         batch
     }
@@ -246,11 +269,17 @@ impl<'a> Session<'a> {
         let started = Instant::now();
         while let Err(error) = self.deps.hot.apply(OWNER, batch.clone()).await {
             let error = Error::from(error);
-            if !error.is_retryable() || matches!(error, Error::Hot(hot_store::Error::Conflict { .. })) {
+            if !error.is_retryable()
+                || matches!(error, Error::Hot(hot_store::Error::Conflict { .. }))
+            {
                 return Err(error);
             }
             let sentence = error.sentence();
-            if self.deps.health.report(COMPONENT, Health::Degraded(sentence.clone())) {
+            if self
+                .deps
+                .health
+                .report(COMPONENT, Health::Degraded(sentence.clone()))
+            {
                 warn!("{sentence}");
             }
             tokio::select! {
@@ -261,8 +290,10 @@ impl<'a> Session<'a> {
         }
         histogram!("citypulse_speed_apply_seconds").record(started.elapsed().as_secs_f64());
         self.written_at = Instant::now();
-        let positions: Vec<_> =
-            advances.into_iter().map(|advance| (advance.partition, advance.to)).collect();
+        let positions: Vec<_> = advances
+            .into_iter()
+            .map(|advance| (advance.partition, advance.to))
+            .collect();
         if !positions.is_empty() {
             self.consumer.commit_advisory(&positions);
             self.ready();
@@ -293,12 +324,15 @@ impl<'a> Session<'a> {
         };
         flagged("null_island", now.null_island - before.null_island);
         flagged("teleport", now.teleports - before.teleports);
-        counter!("citypulse_speed_out_of_order_total").increment(now.out_of_order - before.out_of_order);
+        counter!("citypulse_speed_out_of_order_total")
+            .increment(now.out_of_order - before.out_of_order);
         counter!("citypulse_speed_late_total").increment(now.late - before.late);
     }
 }
 
 fn now_us() -> i64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     since_epoch.as_micros() as i64
 }

@@ -15,7 +15,11 @@ use crate::state::{RoadWindow, TrailPoint};
 /// An update with `value` as JSON.
 pub(crate) fn update(kind: Kind, id: &str, value: &impl Serialize) -> Update {
     let json = serde_json::to_vec(value).expect("hot values are plain structs with text keys");
-    Update { kind, id: id.to_string(), value: Some(json.into()) }
+    Update {
+        kind,
+        id: id.to_string(),
+        value: Some(json.into()),
+    }
 }
 
 /// A number read back to the last bit: serde_json's own reading of floats may be
@@ -47,8 +51,8 @@ pub(crate) struct Vehicle<'a> {
     pub(crate) speed: f64,
     pub(crate) direction: Option<f64>,
     pub(crate) timestamp: String,
-    /// Time of the newest fix that was a movement.
-    pub(crate) last_moved: String,
+    /// Time of the newest fix that was a movement; none was seen yet where absent.
+    pub(crate) last_moved: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) road_id: Option<&'a str>,
     pub(crate) log_offset: Offset,
@@ -114,7 +118,7 @@ pub(crate) struct StoredVehicle {
     pub(crate) speed: f64,
     pub(crate) direction: Option<f64>,
     pub(crate) timestamp_us: i64,
-    pub(crate) last_moved_us: i64,
+    pub(crate) last_moved_us: Option<i64>,
     pub(crate) log_offset: Offset,
 }
 
@@ -131,7 +135,7 @@ impl StoredVehicle {
             #[serde(deserialize_with = "exact_or_none")]
             direction: Option<f64>,
             timestamp: String,
-            last_moved: String,
+            last_moved: Option<String>,
             log_offset: Offset,
         }
         let stored: Stored = serde_json::from_slice(json).ok()?;
@@ -141,7 +145,7 @@ impl StoredVehicle {
             speed: stored.speed,
             direction: stored.direction,
             timestamp_us: parse_rfc3339_us(&stored.timestamp)?,
-            last_moved_us: parse_rfc3339_us(&stored.last_moved)?,
+            last_moved_us: stored.last_moved.as_deref().and_then(parse_rfc3339_us),
             log_offset: stored.log_offset,
         })
     }
@@ -175,7 +179,10 @@ pub(crate) fn parse_trail(json: &[u8]) -> Vec<TrailPoint> {
     let items: Vec<TrailItem> = serde_json::from_slice(json).unwrap_or_default();
     let points = items.into_iter().filter_map(|item| {
         Some(TrailPoint {
-            location: Location { latitude: item.latitude, longitude: item.longitude },
+            location: Location {
+                latitude: item.latitude,
+                longitude: item.longitude,
+            },
             speed_kmh: item.speed,
             timestamp_us: parse_rfc3339_us(&item.timestamp)?,
         })
@@ -210,7 +217,9 @@ impl Level {
         struct Stored {
             congestion_level: Level,
         }
-        serde_json::from_slice::<Stored>(json).ok().map(|stored| stored.congestion_level)
+        serde_json::from_slice::<Stored>(json)
+            .ok()
+            .map(|stored| stored.congestion_level)
     }
 }
 
@@ -231,7 +240,12 @@ pub(crate) struct Road<'a> {
 }
 
 impl<'a> Road<'a> {
-    pub(crate) fn new(segment: &'a Segment, start_us: i64, size_us: i64, window: &RoadWindow) -> Self {
+    pub(crate) fn new(
+        segment: &'a Segment,
+        start_us: i64,
+        size_us: i64,
+        window: &RoadWindow,
+    ) -> Self {
         let mean_kmh = window.speeds.mean().unwrap_or_default();
         let middle = segment.line[segment.line.len() / 2];
         Self {
@@ -345,7 +359,10 @@ impl StoredIncident {
             started_at_us: parse_rfc3339_us(&stored.started_at)?,
             incident: Incident {
                 incident_id: id.into(),
-                location: Location { latitude: stored.latitude, longitude: stored.longitude },
+                location: Location {
+                    latitude: stored.latitude,
+                    longitude: stored.longitude,
+                },
                 incident_type: stored.incident_type,
                 status: stored.status,
                 severity: stored.severity,
@@ -382,8 +399,19 @@ macro_rules! readings {
 }
 
 readings!(
-    temperature, humidity, wind_speed, visibility, precipitation, air_quality_index, pm25, pm10, no2, o3,
-    so2, co, noise_db
+    temperature,
+    humidity,
+    wind_speed,
+    visibility,
+    precipitation,
+    air_quality_index,
+    pm25,
+    pm10,
+    no2,
+    o3,
+    so2,
+    co,
+    noise_db
 );
 
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
@@ -431,12 +459,18 @@ pub(crate) fn parse_station(json: &[u8]) -> Option<((i64, Offset), Weather)> {
     }
     let stored: Stored = serde_json::from_slice(json).ok()?;
     let mut weather = Weather {
-        location: Location { latitude: stored.latitude, longitude: stored.longitude },
+        location: Location {
+            latitude: stored.latitude,
+            longitude: stored.longitude,
+        },
         weather_condition: stored.condition,
         ..Weather::default()
     };
     stored.readings.fill(&mut weather);
-    Some(((parse_rfc3339_us(&stored.timestamp)?, stored.log_offset), weather))
+    Some((
+        (parse_rfc3339_us(&stored.timestamp)?, stored.log_offset),
+        weather,
+    ))
 }
 
 /// `weather:current`: the mean over the live stations, the commonest condition.
@@ -453,11 +487,16 @@ impl CityWeather {
     pub(crate) fn of<'a>(stations: impl Iterator<Item = (i64, &'a Weather)>) -> Self {
         let (times, all): (Vec<i64>, Vec<&Weather>) = stations.unzip();
         let mut conditions: HashMap<&str, usize> = HashMap::new();
-        for condition in all.iter().filter_map(|weather| weather.weather_condition.as_deref()) {
+        for condition in all
+            .iter()
+            .filter_map(|weather| weather.weather_condition.as_deref())
+        {
             *conditions.entry(condition).or_default() += 1;
         }
         // The name breaks ties, so that equal counts give one answer.
-        let commonest = conditions.into_iter().max_by_key(|(name, count)| (*count, std::cmp::Reverse(*name)));
+        let commonest = conditions
+            .into_iter()
+            .max_by_key(|(name, count)| (*count, std::cmp::Reverse(*name)));
         Self {
             condition: commonest.map(|(name, _)| name.to_string()),
             readings: Readings::mean(&all),
@@ -512,13 +551,19 @@ pub(crate) fn parse_camera(id: &str, json: &[u8]) -> Option<((i64, Offset), Traf
     let stored: Stored = serde_json::from_slice(json).ok()?;
     let camera = TrafficCamera {
         camera_id: id.into(),
-        location: Location { latitude: stored.latitude, longitude: stored.longitude },
+        location: Location {
+            latitude: stored.latitude,
+            longitude: stored.longitude,
+        },
         snapshot: stored.snapshot,
         direction_deg: stored.direction,
         speed_kmh: stored.speed,
         vehicle_count: stored.vehicle_count,
     };
-    Some(((parse_rfc3339_us(&stored.timestamp)?, stored.log_offset), camera))
+    Some((
+        (parse_rfc3339_us(&stored.timestamp)?, stored.log_offset),
+        camera,
+    ))
 }
 
 /// `analytics:city:summary`

@@ -15,7 +15,10 @@ const PATIENCE: Duration = Duration::from_secs(8);
 pub async fn run(config: Config) -> Result<()> {
     let embedded = !config.uses_kafka() || !config.uses_redis();
     if embedded && let Some(address) = running_address(&config.data_dir) {
-        println!("ok    data folder {}: in use by the instance at {address}", config.data_dir.display());
+        println!(
+            "ok    data folder {}: in use by the instance at {address}",
+            config.data_dir.display()
+        );
         println!("      its own health: {address}/readyz");
         return Ok(());
     }
@@ -27,17 +30,36 @@ pub async fn run(config: Config) -> Result<()> {
         true => format!("kafka at {}", platform.config.kafka.bootstrap_servers),
         false => format!("embedded log in {}", platform.config.data_dir.display()),
     };
-    let hot_name = if platform.config.uses_redis() { "redis" } else { "embedded hot store" };
+    let hot_name = if platform.config.uses_redis() {
+        "redis"
+    } else {
+        "embedded hot store"
+    };
     let lake_name = format!("lake at {}", platform.config.lake_url());
     let mut failed = 0;
-    failed += report(&log_name, within(log.ping()).await, "is Kafka started? see kafka.bootstrap_servers; `make stack` starts one here");
-    failed += report(hot_name, within(hot.ping()).await, "is Redis started? see redis.url and redis.password; `make stack` starts one here");
+    failed += report(
+        &log_name,
+        within(log.ping()).await,
+        "is Kafka started? see kafka.bootstrap_servers; `make stack` starts one here",
+    );
+    failed += report(
+        hot_name,
+        within(hot.ping()).await,
+        "is Redis started? see redis.url and redis.password; `make stack` starts one here",
+    );
     let lake = match lake {
         Ok(lake) => within(lake.ping()).await,
         Err(error) => Err(crate::terminal::one_sentence(&error)),
     };
-    failed += report(&lake_name, lake, "see lake.url, s3.endpoint and the AWS_* keys; the bucket must exist");
-    let streets = platform.open_streets().map(|_| ()).map_err(|error| crate::terminal::one_sentence(&error));
+    failed += report(
+        &lake_name,
+        lake,
+        "see lake.url, s3.endpoint and the AWS_* keys; the bucket must exist",
+    );
+    let streets = platform
+        .open_streets()
+        .map(|_| ())
+        .map_err(|error| crate::terminal::one_sentence(&error));
     failed += report("streets", streets, "see city.streets");
     platform.close().await?;
     if failed > 0 {

@@ -43,12 +43,24 @@ pub fn apply(args: &GenerateArgs, config: &mut Config) -> Result<()> {
 /// The same mix of mistakes with another sum of shares.
 fn scaled(dirt: Dirt, sum: f64) -> Result<Dirt> {
     if !(0.0..=1.0).contains(&sum) {
-        bail!("--dirt is {}; expected a percentage from 0 to 100", sum * 100.0);
+        bail!(
+            "--dirt is {}; expected a percentage from 0 to 100",
+            sum * 100.0
+        );
     }
     let share = |dirt: &Dirt| {
-        dirt.late + dirt.duplicate + dirt.out_of_order + dirt.null_island + dirt.teleport + dirt.malformed
+        dirt.late
+            + dirt.duplicate
+            + dirt.out_of_order
+            + dirt.null_island
+            + dirt.teleport
+            + dirt.malformed
     };
-    let mix = if share(&dirt) > 0.0 { dirt } else { Dirt::default() };
+    let mix = if share(&dirt) > 0.0 {
+        dirt
+    } else {
+        Dirt::default()
+    };
     let factor = sum / share(&mix);
     Ok(Dirt {
         late: mix.late * factor,

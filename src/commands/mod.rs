@@ -55,7 +55,10 @@ fn effective(common: &Common) -> Result<Config> {
 }
 
 fn warn_about_missing_doors(common: &Common) {
-    for (flag, port) in [("--pg-port", common.pg_port), ("--flight-port", common.flight_port)] {
+    for (flag, port) in [
+        ("--pg-port", common.pg_port),
+        ("--flight-port", common.flight_port),
+    ] {
         if port.is_some_and(|port| port != 0) {
             warn!("{flag} has no effect: this version answers SQL over HTTP only (POST /api/sql)");
         }

@@ -9,7 +9,8 @@ use anyhow::{Context, Result, bail};
 use clap::error::ErrorKind;
 use events::Stream;
 use generators::replay::{
-    Format, HttpSink, Input, LogSink, ReplayOptions, SendError, Sink, Speed, Summary, parse_mapping, run_replay,
+    Format, HttpSink, Input, LogSink, ReplayOptions, SendError, Sink, Speed, Summary,
+    parse_mapping, run_replay,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -29,7 +30,11 @@ const DEFAULT_ADDRESS: &str = "http://127.0.0.1:8000";
 /// Replays each file. A file that fails does not keep the others from being
 /// replayed.
 pub async fn run(config: Config, args: ReplayArgs) -> Result<()> {
-    let recordings = args.files.iter().map(|file| options(&config, &args, file)).collect::<Result<Vec<_>>>()?;
+    let recordings = args
+        .files
+        .iter()
+        .map(|file| options(&config, &args, file))
+        .collect::<Result<Vec<_>>>()?;
     let shutdown = stop_on_signal()?;
     let mut target = open_sink(config, &args).await?;
     let (mut taken, mut failed) = (0, None);
@@ -40,7 +45,11 @@ pub async fn run(config: Config, args: ReplayArgs) -> Result<()> {
         match one(&options, target.sink.as_mut(), &shutdown).await {
             Ok(summary) => taken += summary.accepted_now,
             Err(error) => {
-                eprintln!("error: {}: {}", name_of(&options.input), one_sentence(&error));
+                eprintln!(
+                    "error: {}: {}",
+                    name_of(&options.input),
+                    one_sentence(&error)
+                );
                 failed = Some(name_of(&options.input));
             }
         }
@@ -55,7 +64,11 @@ pub async fn run(config: Config, args: ReplayArgs) -> Result<()> {
     }
 }
 
-async fn one(options: &ReplayOptions, sink: &mut dyn Sink, shutdown: &CancellationToken) -> Result<Summary> {
+async fn one(
+    options: &ReplayOptions,
+    sink: &mut dyn Sink,
+    shutdown: &CancellationToken,
+) -> Result<Summary> {
     let name = name_of(&options.input);
     let mut display = Display::new(&name);
     let began = Instant::now();
@@ -80,15 +93,31 @@ async fn open_sink(config: Config, args: &ReplayArgs) -> Result<Target> {
         let log = platform.open_log()?;
         let creation = platform.topic_creation(Arc::clone(&log));
         let created = tokio::time::timeout(TOPICS_WAIT_MAX, creation).await;
-        created.with_context(|| format!("Kafka at {servers} did not answer within {TOPICS_WAIT_MAX:?}"))??;
+        created.with_context(|| {
+            format!("Kafka at {servers} did not answer within {TOPICS_WAIT_MAX:?}")
+        })??;
         let sink = Box::new(LogSink::new(log, platform.topics.clone(), servers));
-        return Ok(Target { sink, platform: Some(platform) });
+        return Ok(Target {
+            sink,
+            platform: Some(platform),
+        });
     }
     let running = || running_address(&config.data_dir);
-    let to = args.to.clone().or_else(running).unwrap_or_else(|| DEFAULT_ADDRESS.to_owned());
+    let to = args
+        .to
+        .clone()
+        .or_else(running)
+        .unwrap_or_else(|| DEFAULT_ADDRESS.to_owned());
     match HttpSink::new(&to) {
-        Ok(sink) => Ok(Target { sink: Box::new(sink), platform: None }),
-        Err(SendError::Refused(reason) | SendError::Unavailable(reason) | SendError::Busy { reason, .. }) => {
+        Ok(sink) => Ok(Target {
+            sink: Box::new(sink),
+            platform: None,
+        }),
+        Err(
+            SendError::Refused(reason)
+            | SendError::Unavailable(reason)
+            | SendError::Busy { reason, .. },
+        ) => {
             bail!("--to: {reason}")
         }
     }
@@ -98,13 +127,24 @@ fn options(config: &Config, args: &ReplayArgs, file: &std::path::Path) -> Result
     let topics = config.topic_names();
     let stream = args.stream.as_deref().map(|name| {
         let known = || Stream::ALL.map(Stream::name).join(", ");
-        topics.stream(name).unwrap_or_else(|| bad_usage(format!("--stream {name:?}: expected one of {}", known())))
+        topics
+            .stream(name)
+            .unwrap_or_else(|| bad_usage(format!("--stream {name:?}: expected one of {}", known())))
     });
-    let speed: Speed = args.speed.parse().unwrap_or_else(|error| bad_usage(format!("--speed: {error}")));
+    let speed: Speed = args
+        .speed
+        .parse()
+        .unwrap_or_else(|error| bad_usage(format!("--speed: {error}")));
     let map = args.map.iter().map(|pair| parse_mapping(pair));
-    let map = map.collect::<Result<_, _>>().unwrap_or_else(|error| bad_usage(format!("--map: {error}")));
+    let map = map
+        .collect::<Result<_, _>>()
+        .unwrap_or_else(|error| bad_usage(format!("--map: {error}")));
     Ok(ReplayOptions {
-        input: if file.as_os_str() == "-" { Input::Stdin } else { Input::File(file.to_owned()) },
+        input: if file.as_os_str() == "-" {
+            Input::Stdin
+        } else {
+            Input::File(file.to_owned())
+        },
         format: format_of(args.format),
         stream,
         map,
@@ -137,7 +177,11 @@ fn format_of(format: ReplayFormat) -> Format {
 fn name_of(input: &Input) -> String {
     match input {
         Input::Stdin => "standard input".to_owned(),
-        Input::File(path) => path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+        Input::File(path) => path
+            .file_name()
+            .unwrap_or(path.as_os_str())
+            .to_string_lossy()
+            .into_owned(),
     }
 }
 

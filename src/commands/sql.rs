@@ -20,10 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(600);
 /// Answers from a running instance where there is one, otherwise from the back
 /// ends directly.
 pub async fn run(config: Config, args: SqlArgs) -> Result<()> {
-    let running = match config.uses_kafka() {
-        true => None,
-        false => running_address(&config.data_dir),
-    };
+    let running = running_address(&config.data_dir);
     match args.to.clone().or(running) {
         Some(address) => ask(&address, &args).await,
         None => compute(config, &args).await,
@@ -32,7 +29,9 @@ pub async fn run(config: Config, args: SqlArgs) -> Result<()> {
 
 fn print(bytes: &[u8]) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush()).context("cannot write the answer")
+    out.write_all(bytes)
+        .and_then(|()| out.flush())
+        .context("cannot write the answer")
 }
 
 fn format_of(args: &SqlArgs) -> output::Format {
@@ -72,7 +71,9 @@ async fn ask(address: &str, args: &SqlArgs) -> Result<()> {
     }
     let reader = arrow::ipc::reader::StreamReader::try_new(body.as_ref(), None)
         .context("the instance's answer is not an Arrow stream")?;
-    let batches = reader.collect::<Result<Vec<_>, _>>().context("the instance's answer is damaged")?;
+    let batches = reader
+        .collect::<Result<Vec<_>, _>>()
+        .context("the instance's answer is damaged")?;
     println!("{}", arrow::util::pretty::pretty_format_batches(&batches)?);
     Ok(())
 }
@@ -95,7 +96,11 @@ async fn compute(config: Config, args: &SqlArgs) -> Result<()> {
 
 async fn stream_answer(engine: &SqlEngine, args: &SqlArgs) -> Result<()> {
     let started = Instant::now();
-    let freshness = if args.relaxed { Freshness::Relaxed } else { Freshness::Exact };
+    let freshness = if args.relaxed {
+        Freshness::Relaxed
+    } else {
+        Freshness::Exact
+    };
     let (schema, rows) = engine.query(&args.query, freshness).await?;
     let mut pieces = output::encode(format_of(args), schema, rows, started);
     while let Some(piece) = pieces.try_next().await? {

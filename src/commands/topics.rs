@@ -11,7 +11,10 @@ pub async fn run(config: Config) -> Result<()> {
     let log = platform.open_log()?;
     let specs = platform.topic_specs();
     log.create_topics(&specs).await?;
-    println!("{:<40} {:>9} {:>14} {:>14} {:>14}", "topic", "partition", "oldest", "next", "records");
+    println!(
+        "{:<40} {:>9} {:>14} {:>14} {:>14}",
+        "topic", "partition", "oldest", "next", "records"
+    );
     for spec in specs {
         for bounds in log.bounds(&spec.name).await? {
             let records = bounds.end - bounds.start;

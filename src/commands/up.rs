@@ -41,7 +41,9 @@ pub async fn listen(config: &Config) -> Result<TcpListener> {
     match TcpListener::bind((host, port)).await {
         Ok(listener) => Ok(listener),
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            bail!("port {port} on {host} is in use; stop what listens there or choose another with --port")
+            bail!(
+                "port {port} on {host} is in use; stop what listens there or choose another with --port"
+            )
         }
         Err(error) => Err(error).with_context(|| format!("cannot listen on {host}:{port}")),
     }
@@ -49,7 +51,9 @@ pub async fn listen(config: &Config) -> Result<TcpListener> {
 
 /// Where a browser on this machine reaches it.
 pub fn address(listener: &TcpListener) -> Result<String> {
-    let mut local = listener.local_addr().context("the listener has no address")?;
+    let mut local = listener
+        .local_addr()
+        .context("the listener has no address")?;
     if local.ip().is_unspecified() {
         local = SocketAddr::from((Ipv4Addr::LOCALHOST, local.port()));
     }

@@ -39,8 +39,16 @@ const PREFIX: &str = "CITYPULSE_";
 /// Lays the variables over `figment`: first the names of existing deployments,
 /// then `CITYPULSE_<SECTION>__<KEY>`, which win. A value is read as the type
 /// that the setting's default has.
-pub(super) fn merge(figment: Figment, variables: &[(String, String)]) -> Result<Figment, ConfigError> {
-    let value_of = |name: &str| variables.iter().find(|(key, _)| key == name).map(|(_, value)| value);
+pub(super) fn merge(
+    figment: Figment,
+    variables: &[(String, String)],
+) -> Result<Figment, ConfigError> {
+    let value_of = |name: &str| {
+        variables
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value)
+    };
     let mut settings: Vec<(String, String, String)> = Vec::new();
     for (name, key) in KNOWN.into_iter().chain(SECRETS) {
         if let Some(value) = value_of(name).filter(|value| !value.is_empty()) {
@@ -49,17 +57,28 @@ pub(super) fn merge(figment: Figment, variables: &[(String, String)]) -> Result<
     }
     for (name, value) in variables {
         // One word behind the prefix is no setting of ours: every key has a section.
-        let Some(path) = name.strip_prefix(PREFIX).filter(|path| path.contains("__")) else { continue };
+        let Some(path) = name.strip_prefix(PREFIX).filter(|path| path.contains("__")) else {
+            continue;
+        };
         let key = path.to_lowercase().replace("__", ".");
         settings.push((name.clone(), key, value.clone()));
     }
-    if let Some((_, value)) = variables.iter().find(|(key, _)| key == "CITYPULSE_DATA_DIR") {
-        settings.push(("CITYPULSE_DATA_DIR".into(), "data_dir".into(), value.clone()));
+    if let Some((_, value)) = variables
+        .iter()
+        .find(|(key, _)| key == "CITYPULSE_DATA_DIR")
+    {
+        settings.push((
+            "CITYPULSE_DATA_DIR".into(),
+            "data_dir".into(),
+            value.clone(),
+        ));
     }
-    settings.into_iter().try_fold(figment, |figment, (name, key, text)| {
-        let value = typed(&figment, &name, &key, &text)?;
-        Ok(figment.merge(Variable { name, key, value }))
-    })
+    settings
+        .into_iter()
+        .try_fold(figment, |figment, (name, key, text)| {
+            let value = typed(&figment, &name, &key, &text)?;
+            Ok(figment.merge(Variable { name, key, value }))
+        })
 }
 
 fn typed(figment: &Figment, name: &str, key: &str, text: &str) -> Result<Value, ConfigError> {
@@ -69,11 +88,15 @@ fn typed(figment: &Figment, name: &str, key: &str, text: &str) -> Result<Value, 
         expected: expected.to_string(),
     };
     Ok(match figment.find_value(key) {
-        Ok(Value::Bool(..)) => Value::from(text.parse::<bool>().map_err(|_| wrong("true or false"))?),
+        Ok(Value::Bool(..)) => {
+            Value::from(text.parse::<bool>().map_err(|_| wrong("true or false"))?)
+        }
         Ok(Value::Num(_, Num::F64(_) | Num::F32(_))) => {
             Value::from(text.parse::<f64>().map_err(|_| wrong("a number"))?)
         }
-        Ok(Value::Num(..)) => Value::from(text.parse::<i64>().map_err(|_| wrong("a whole number"))?),
+        Ok(Value::Num(..)) => {
+            Value::from(text.parse::<i64>().map_err(|_| wrong("a whole number"))?)
+        }
         Ok(Value::Array(..)) => Value::from(text.split(',').map(str::trim).collect::<Vec<_>>()),
         _ => Value::from(text),
     })
@@ -92,9 +115,12 @@ impl Provider for Variable {
     }
 
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        let nested = self.key.rsplit('.').fold(self.value.clone(), |value, part| {
-            Value::Dict(Tag::Default, Dict::from([(part.to_string(), value)]))
-        });
+        let nested = self
+            .key
+            .rsplit('.')
+            .fold(self.value.clone(), |value, part| {
+                Value::Dict(Tag::Default, Dict::from([(part.to_string(), value)]))
+            });
         let dict = nested.into_dict().unwrap_or_default();
         Ok(Map::from([(Profile::Default, dict)]))
     }

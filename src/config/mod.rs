@@ -99,7 +99,13 @@ pub struct LogSection {
 
 impl Default for LogSection {
     fn default() -> Self {
-        Self { backend: LogBackend::Auto, partitions: 4, retention_hours: 168, retention_mib: 4096, fsync_ms: 500 }
+        Self {
+            backend: LogBackend::Auto,
+            partitions: 4,
+            retention_hours: 168,
+            retention_mib: 4096,
+            fsync_ms: 500,
+        }
     }
 }
 
@@ -164,7 +170,9 @@ pub struct HotSection {
 
 impl Default for HotSection {
     fn default() -> Self {
-        Self { backend: HotBackend::Auto }
+        Self {
+            backend: HotBackend::Auto,
+        }
     }
 }
 
@@ -182,7 +190,12 @@ pub struct RedisSection {
 
 impl Default for RedisSection {
     fn default() -> Self {
-        Self { url: String::new(), host: String::new(), port: 6379, password: None }
+        Self {
+            url: String::new(),
+            host: String::new(),
+            port: 6379,
+            password: None,
+        }
     }
 }
 
@@ -234,7 +247,9 @@ pub struct CitySection {
 
 impl Default for CitySection {
     fn default() -> Self {
-        Self { streets: "gothenburg".into() }
+        Self {
+            streets: "gothenburg".into(),
+        }
     }
 }
 
@@ -253,7 +268,12 @@ pub struct BatchSection {
 
 impl Default for BatchSection {
     fn default() -> Self {
-        Self { flush_mib: 128, flush_age_s: 30.0, flush_idle_s: 2.0, memory_mib: 512 }
+        Self {
+            flush_mib: 128,
+            flush_age_s: 30.0,
+            flush_idle_s: 2.0,
+            memory_mib: 512,
+        }
     }
 }
 
@@ -272,7 +292,12 @@ pub struct QuerySection {
 
 impl Default for QuerySection {
     fn default() -> Self {
-        Self { memory_mib: 512, tail_mib: 128, timeout_s: 60, max_rows: 1_000_000 }
+        Self {
+            memory_mib: 512,
+            tail_mib: 128,
+            timeout_s: 60,
+            max_rows: 1_000_000,
+        }
     }
 }
 
@@ -286,7 +311,10 @@ pub struct ServerSection {
 
 impl Default for ServerSection {
     fn default() -> Self {
-        Self { host: "127.0.0.1".into(), port: 8000 }
+        Self {
+            host: "127.0.0.1".into(),
+            port: 8000,
+        }
     }
 }
 
@@ -325,15 +353,40 @@ impl Config {
             }),
         };
         let partitions = self.log.partitions;
-        range("log.partitions", partitions.into(), (1..=1024).contains(&partitions), "1 to 1024")?;
+        range(
+            "log.partitions",
+            partitions.into(),
+            (1..=1024).contains(&partitions),
+            "1 to 1024",
+        )?;
         let age = self.batch.flush_age_s;
-        range("batch.flush_age_s", age, (0.1..=86_400.0).contains(&age), "0.1 to 86400 seconds")?;
+        range(
+            "batch.flush_age_s",
+            age,
+            (0.1..=86_400.0).contains(&age),
+            "0.1 to 86400 seconds",
+        )?;
         let idle = self.batch.flush_idle_s;
-        range("batch.flush_idle_s", idle, (0.1..=86_400.0).contains(&idle), "0.1 to 86400 seconds")?;
+        range(
+            "batch.flush_idle_s",
+            idle,
+            (0.1..=86_400.0).contains(&idle),
+            "0.1 to 86400 seconds",
+        )?;
         let flush = self.batch.flush_mib;
-        range("batch.flush_mib", flush as f64, (1..=4096).contains(&flush), "1 to 4096 MiB")?;
+        range(
+            "batch.flush_mib",
+            flush as f64,
+            (1..=4096).contains(&flush),
+            "1 to 4096 MiB",
+        )?;
         let window = self.speed.traffic_window_s;
-        range("speed.traffic_window_s", window.into(), (1..=3600).contains(&window), "1 to 3600 seconds")?;
+        range(
+            "speed.traffic_window_s",
+            window.into(),
+            (1..=3600).contains(&window),
+            "1 to 3600 seconds",
+        )?;
         let protocol = self.kafka.security_protocol.to_uppercase();
         if !["PLAINTEXT", "SSL"].contains(&protocol.as_str()) {
             return Err(ConfigError::Value {
@@ -385,7 +438,10 @@ impl Config {
             (Stream::GpsData, &self.topics.gps_data),
             (Stream::TrafficCameraData, &self.topics.traffic_camera_data),
             (Stream::WeatherData, &self.topics.weather_data),
-            (Stream::EmergencyIncidentData, &self.topics.emergency_incident_data),
+            (
+                Stream::EmergencyIncidentData,
+                &self.topics.emergency_incident_data,
+            ),
             (Stream::Alerts, &self.topics.alerts),
         ] {
             names.rename(stream, topic.as_str());
@@ -433,7 +489,12 @@ mod tests {
     use super::*;
 
     fn read(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        Config::read(None, variables.iter().map(|(key, value)| (key.to_string(), value.to_string())))
+        Config::read(
+            None,
+            variables
+                .iter()
+                .map(|(key, value)| (key.to_string(), value.to_string())),
+        )
     }
 
     fn file(text: &str) -> Result<Config, ConfigError> {
@@ -468,24 +529,40 @@ mod tests {
         assert_eq!(config.redis.port, 6400);
         assert_eq!(config.redis.password.as_deref(), Some("0123"));
         assert_eq!(config.lake_url(), "s3://city/lake");
-        assert_eq!(config.topic_names().topic(Stream::VehicleData).as_ref(), "cars");
+        assert_eq!(
+            config.topic_names().topic(Stream::VehicleData).as_ref(),
+            "cars"
+        );
         assert_eq!(config.server.port, 8002);
     }
 
     #[test]
     fn an_unknown_key_is_refused_with_the_nearest_name() {
         let error = file("[speed]\nlatenes_s = 5\n").unwrap_err().to_string();
-        assert!(error.contains("speed.latenes_s") && error.contains("lateness_s"), "{error}");
-        let error = read(&[("CITYPULSE_SERVER__PROT", "1")]).unwrap_err().to_string();
+        assert!(
+            error.contains("speed.latenes_s") && error.contains("lateness_s"),
+            "{error}"
+        );
+        let error = read(&[("CITYPULSE_SERVER__PROT", "1")])
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("prot") && error.contains("port"), "{error}");
     }
 
     #[test]
     fn a_wrong_value_is_refused_with_what_was_expected() {
-        let error = read(&[("CITYPULSE_SERVER__PORT", "many")]).unwrap_err().to_string();
-        assert!(error.contains("server.port") && error.contains("many"), "{error}");
+        let error = read(&[("CITYPULSE_SERVER__PORT", "many")])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("server.port") && error.contains("many"),
+            "{error}"
+        );
         let error = file("[log]\npartitions = 0\n").unwrap_err().to_string();
-        assert!(error.contains("log.partitions") && error.contains("1 to 1024"), "{error}");
+        assert!(
+            error.contains("log.partitions") && error.contains("1 to 1024"),
+            "{error}"
+        );
     }
 
     #[test]

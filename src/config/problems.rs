@@ -38,12 +38,16 @@ pub(super) fn explain(errors: figment::Error) -> ConfigError {
     let Some(error) = errors.into_iter().next() else {
         return ConfigError::Unreadable("no cause was given".into());
     };
-    let source_name = error.metadata.as_ref().map_or("the configuration".to_string(), |metadata| {
-        match &metadata.source {
-            Some(source) => source.to_string(),
-            None => metadata.name.to_string(),
-        }
-    });
+    let source_name = error
+        .metadata
+        .as_ref()
+        .map_or(
+            "the configuration".to_string(),
+            |metadata| match &metadata.source {
+                Some(source) => source.to_string(),
+                None => metadata.name.to_string(),
+            },
+        );
     let path = error.path.join(".");
     match error.kind {
         Kind::UnknownField(field, known) => {
@@ -52,14 +56,24 @@ pub(super) fn explain(errors: figment::Error) -> ConfigError {
                 true => path,
                 false => format!("{path}.{field}"),
             };
-            ConfigError::UnknownKey { key, source_name, hint: hint(&field, known) }
+            ConfigError::UnknownKey {
+                key,
+                source_name,
+                hint: hint(&field, known),
+            }
         }
         Kind::InvalidType(actual, expected) | Kind::InvalidValue(actual, expected) => {
-            ConfigError::Value { key: path, value: actual.to_string(), expected }
+            ConfigError::Value {
+                key: path,
+                value: actual.to_string(),
+                expected,
+            }
         }
-        Kind::UnknownVariant(value, known) => {
-            ConfigError::Value { key: path, value, expected: known.join(" or ") }
-        }
+        Kind::UnknownVariant(value, known) => ConfigError::Value {
+            key: path,
+            value,
+            expected: known.join(" or "),
+        },
         kind => ConfigError::Unreadable(format!("{source_name}: {kind}")),
     }
 }

@@ -126,7 +126,7 @@ impl EventLog for KafkaLog {
     }
 
     async fn append(&self, topic: &Topic, records: Vec<NewRecord>) -> Result<Vec<(i32, Offset)>> {
-        let partitions = self.client.partitions(topic).await?;
+        let partitions = self.client.settled_partitions(topic).await?;
         let unknown = |partition: &i32| !(0..partitions).contains(partition);
         if let Some(partition) = records
             .iter()
@@ -151,7 +151,7 @@ impl EventLog for KafkaLog {
     }
 
     async fn bounds(&self, topic: &Topic) -> Result<Vec<Bounds>> {
-        let partitions = self.client.partitions(topic).await?;
+        let partitions = self.client.settled_partitions(topic).await?;
         let ids: Vec<_> = (0..partitions)
             .map(|number| TopicPartition::new(topic.clone(), number))
             .collect();
@@ -160,7 +160,7 @@ impl EventLog for KafkaLog {
 
     async fn subscribe(&self, group: &str, topics: &[Topic]) -> Result<Box<dyn Consumer>> {
         for topic in topics {
-            self.client.partitions(topic).await?;
+            self.client.settled_partitions(topic).await?;
         }
         Ok(Box::new(KafkaConsumer::subscribe(
             self.client.clone(),

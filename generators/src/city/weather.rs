@@ -315,7 +315,9 @@ mod tests {
         let rain = |x_km: f64, minute: i64| sky.front_at(x_km, 0.0, minute * 60_000_000).rain_mm_h;
         // Rain in the east looks like the west's of half an hour ago, not the other way round.
         let together = |west_later: i64, east_later: i64| -> f64 {
-            (0..20_000).map(|minute| rain(-8.0, minute + west_later) * rain(8.0, minute + east_later)).sum()
+            (0..20_000)
+                .map(|minute| rain(-8.0, minute + west_later) * rain(8.0, minute + east_later))
+                .sum()
         };
         let (west_first, east_first) = (together(0, 25), together(25, 0));
         assert!(west_first > 1.2 * east_first, "{west_first} {east_first}");

@@ -25,6 +25,7 @@ use crate::query::guard::Guarded;
 use crate::query::session::{base_state, read_only};
 use crate::query::statement::{parse, tables_of};
 use crate::query::tail::Tail;
+use crate::query::threads::QueryThreads;
 use crate::query::{QueryError, QueryResult};
 use crate::rows::{Source, sources};
 
@@ -117,6 +118,7 @@ pub struct SqlEngine {
     shared: Arc<Shared>,
     state: SessionState,
     places: Arc<Semaphore>,
+    threads: QueryThreads,
 }
 
 impl SqlEngine {
@@ -143,6 +145,7 @@ impl SqlEngine {
             shared,
             state,
             places,
+            threads: QueryThreads::new()?,
         }))
     }
 
@@ -165,7 +168,13 @@ impl SqlEngine {
         let timeout = self.shared.config.timeout;
         let deadline = Instant::now() + timeout;
         let place = self.place().await?;
-        let started = tokio::time::timeout_at(deadline, self.start(sql, freshness)).await;
+        let start = start(
+            self.shared.clone(),
+            self.state.clone(),
+            sql.to_owned(),
+            freshness,
+        );
+        let started = tokio::time::timeout_at(deadline, self.threads.run(start)).await;
         let rows = started.map_err(|_| QueryError::Timeout {
             limit_s: timeout.as_secs(),
         })??;
@@ -183,25 +192,26 @@ impl SqlEngine {
         let place = tokio::time::timeout(PLACE_WAIT, self.places.clone().acquire_owned()).await;
         place.map_err(|_| busy())?.map_err(|_| busy())
     }
+}
 
-    async fn start(
-        &self,
-        sql: &str,
-        freshness: Freshness,
-    ) -> QueryResult<SendableRecordBatchStream> {
-        let statement = parse(&self.state, sql)?;
-        let tables = tables_of(&self.state, &statement)?;
-        let mut pinned = Vec::with_capacity(tables.len());
-        for table in tables {
-            pinned.push(self.shared.pin(table, freshness).await?);
-        }
-        let mut state = SessionStateBuilder::new_from_existing(self.state.clone())
-            .with_catalog_list(catalog_of(pinned)?)
-            .build();
-        // What now() says, once for the whole query.
-        state.mark_start_execution();
-        run(&state, statement).await
+async fn start(
+    shared: Arc<Shared>,
+    state: SessionState,
+    sql: String,
+    freshness: Freshness,
+) -> QueryResult<SendableRecordBatchStream> {
+    let statement = parse(&state, &sql)?;
+    let tables = tables_of(&state, &statement)?;
+    let mut pinned = Vec::with_capacity(tables.len());
+    for table in tables {
+        pinned.push(shared.pin(table, freshness).await?);
     }
+    let mut state = SessionStateBuilder::new_from_existing(state)
+        .with_catalog_list(catalog_of(pinned)?)
+        .build();
+    // What now() says, once for the whole query.
+    state.mark_start_execution();
+    run(&state, statement).await
 }
 
 async fn run(state: &SessionState, statement: Statement) -> QueryResult<SendableRecordBatchStream> {

@@ -19,6 +19,7 @@ mod provider;
 mod session;
 mod statement;
 mod tail;
+mod threads;
 
 pub use engine::{Freshness, QueryConfig, SqlEngine};
 pub use error::{QueryError, QueryResult};

@@ -181,7 +181,8 @@ impl Tail {
         if chunk.rows.num_rows() > 0 {
             self.bytes += chunk.bytes();
             tail.chunks.push_back(chunk);
-            self.bytes -= merge_last(&mut tail.chunks);
+            let saved_bytes = merge_last(&mut tail.chunks);
+            self.bytes = self.bytes.saturating_add_signed(-saved_bytes);
         }
     }
 
@@ -231,8 +232,9 @@ fn trim(tail: &mut PartitionTail, position: Offset) -> usize {
 }
 
 /// Merges the newest chunks while they are of similar size, so that each row is
-/// copied a few times at most. Returns the bytes that this saved.
-fn merge_last(chunks: &mut VecDeque<Chunk>) -> usize {
+/// copied a few times at most. Returns by how many bytes this made them smaller;
+/// below 0 where it made them larger, as a column's nulls can.
+fn merge_last(chunks: &mut VecDeque<Chunk>) -> isize {
     let mut saved_bytes = 0;
     while chunks.len() >= 2 {
         let (before, last) = (&chunks[chunks.len() - 2], &chunks[chunks.len() - 1]);
@@ -249,7 +251,7 @@ fn merge_last(chunks: &mut VecDeque<Chunk>) -> usize {
             rows,
         };
         let separate_bytes = before.bytes() + last.bytes();
-        saved_bytes += separate_bytes.saturating_sub(merged.bytes());
+        saved_bytes += separate_bytes as isize - merged.bytes() as isize;
         chunks.truncate(chunks.len() - 2);
         chunks.push_back(merged);
     }

@@ -44,10 +44,16 @@ impl Default for Incidents {
 
 impl Incidents {
     pub(crate) fn fold(&mut self, event: Event, origin: Origin, now_us: i64) {
-        let Body::Incident(incident) = event.body else { return };
+        let Body::Incident(incident) = event.body else {
+            return;
+        };
         let id = incident.incident_id.clone();
         let order = (event.timestamp_us, origin.offset);
-        if self.resolved.get(&id).is_some_and(|(ended_us, _)| *ended_us >= event.timestamp_us) {
+        if self
+            .resolved
+            .get(&id)
+            .is_some_and(|(ended_us, _)| *ended_us >= event.timestamp_us)
+        {
             return;
         }
         if let Some(known) = self.active.get_mut(&id) {
@@ -58,22 +64,44 @@ impl Incidents {
         }
         if incident.status() == IncidentStatus::Resolved {
             self.active.remove(&id);
-            self.resolved.insert(id.clone(), (event.timestamp_us, origin.slot));
+            self.resolved
+                .insert(id.clone(), (event.timestamp_us, origin.slot));
             self.dirty_cells.push((id.clone(), origin.slot));
         } else {
-            let started_at_us =
-                self.active.get(&id).map_or(event.timestamp_us, |known| known.started_at_us);
-            let state = IncidentState { order, started_at_us, written_at_us: now_us, incident: *incident };
+            let started_at_us = self
+                .active
+                .get(&id)
+                .map_or(event.timestamp_us, |known| known.started_at_us);
+            let state = IncidentState {
+                order,
+                started_at_us,
+                written_at_us: now_us,
+                incident: *incident,
+            };
             self.active.insert(id.clone(), state);
         }
         self.dirty.push(id);
     }
 
     pub(crate) fn restore(&mut self, entry: &Entry, written_at_us: i64) {
-        let Some(stored) = values::StoredIncident::parse(&entry.id, &entry.value) else { return };
-        let values::StoredIncident { incident, order, started_at_us } = stored;
+        let Some(stored) = values::StoredIncident::parse(&entry.id, &entry.value) else {
+            return;
+        };
+        let values::StoredIncident {
+            incident,
+            order,
+            started_at_us,
+        } = stored;
         let id = incident.incident_id.clone();
-        self.active.insert(id, IncidentState { order, started_at_us, written_at_us, incident });
+        self.active.insert(
+            id,
+            IncidentState {
+                order,
+                started_at_us,
+                written_at_us,
+                incident,
+            },
+        );
     }
 
     pub(crate) fn restore_cell(&mut self, slot: Slot, incident_id: &str, value: &[u8]) {
@@ -102,7 +130,8 @@ impl Incidents {
     /// Forgets incidents of which nothing was heard for as long as they are kept.
     pub(crate) fn expire(&mut self, now_us: i64) {
         let time_to_live_us = self.time_to_live_us;
-        self.active.retain(|_, state| now_us - state.written_at_us < time_to_live_us);
+        self.active
+            .retain(|_, state| now_us - state.written_at_us < time_to_live_us);
     }
 
     pub(crate) fn drain(&mut self, streets: &StreetNetwork, updates: &mut Vec<Update>) {
@@ -110,7 +139,11 @@ impl Incidents {
         self.dirty.dedup();
         for id in self.dirty.drain(..) {
             let Some(state) = self.active.get(&id) else {
-                updates.push(Update { kind: Kind::Incident, id: id.to_string(), value: None });
+                updates.push(Update {
+                    kind: Kind::Incident,
+                    id: id.to_string(),
+                    value: None,
+                });
                 continue;
             };
             let found = streets.nearest(state.incident.location, None, STREET_DISTANCE_M);

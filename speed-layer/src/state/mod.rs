@@ -2,9 +2,9 @@
 
 mod incidents;
 mod stations;
-mod traffic;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod vehicles;
 
 use std::collections::HashMap;
@@ -20,8 +20,8 @@ use crate::config::SpeedConfig;
 use crate::values;
 use incidents::Incidents;
 use stations::{Cameras, Stations};
-use traffic::Traffic;
 pub(crate) use traffic::RoadWindow;
+use traffic::Traffic;
 pub(crate) use vehicles::TrailPoint;
 use vehicles::{Outcome, Vehicles};
 
@@ -89,7 +89,8 @@ impl State {
     pub(crate) fn restore(&mut self, kind: Kind, entries: &[Entry], now_us: i64) {
         for entry in entries {
             let written_at_us = now_us
-                - (kind.time_to_live().as_micros() as i64 - entry.expires_in.as_micros() as i64).max(0);
+                - (kind.time_to_live().as_micros() as i64 - entry.expires_in.as_micros() as i64)
+                    .max(0);
             match kind {
                 Kind::Vehicle => self.vehicles.restore(entry, written_at_us),
                 Kind::Trail => self.vehicles.restore_trail(entry),
@@ -110,7 +111,9 @@ impl State {
             match key.split_once(':').unwrap_or((key, "")) {
                 ("watermark", _) => {
                     if let Some((event_us, appended_us)) = read_maxima(value) {
-                        self.partitions[slot as usize].watermark.observe(event_us, appended_us);
+                        self.partitions[slot as usize]
+                            .watermark
+                            .observe(event_us, appended_us);
                     }
                 }
                 ("traffic", rest) => self.traffic.restore_cell(slot, rest, value, &self.streets),
@@ -137,7 +140,11 @@ impl State {
         }
         let slot = self.partitions.len() as Slot;
         let watermark = self.new_watermark();
-        self.partitions.push(PartitionState { partition: partition.clone(), watermark, dirty: false });
+        self.partitions.push(PartitionState {
+            partition: partition.clone(),
+            watermark,
+            dirty: false,
+        });
         self.slots.insert(partition.clone(), slot);
         slot
     }
@@ -150,7 +157,9 @@ impl State {
     pub(crate) fn fold(&mut self, event: Event, origin: Origin, now_us: i64) {
         self.counts.events += 1;
         let partition = &mut self.partitions[origin.slot as usize];
-        partition.watermark.observe(event.timestamp_us, origin.appended_at_us);
+        partition
+            .watermark
+            .observe(event.timestamp_us, origin.appended_at_us);
         partition.dirty = true;
         let watermark_us = partition.watermark.current_us();
         match &event.body {
@@ -170,11 +179,18 @@ impl State {
             Outcome::OutOfOrder => self.counts.out_of_order += 1,
             Outcome::Moved(fix) => {
                 let max_distance_m = self.config.match_distance_m;
-                let found = self.streets.nearest(fix.location, fix.heading_deg, max_distance_m);
+                let found = self
+                    .streets
+                    .nearest(fix.location, fix.heading_deg, max_distance_m);
                 let segment = found.map(|found| found.segment);
                 self.vehicles.set_segment(&fix.device_id, segment);
-                let Some(segment) = segment.filter(|_| !fix.parked) else { return };
-                if !self.traffic.fold(segment, origin.slot, timestamp_us, watermark_us, &fix) {
+                let Some(segment) = segment.filter(|_| !fix.parked) else {
+                    return;
+                };
+                if !self
+                    .traffic
+                    .fold(segment, origin.slot, timestamp_us, watermark_us, &fix)
+                {
                     self.counts.late += 1;
                 }
             }
@@ -188,11 +204,25 @@ impl State {
         self.incidents.drain(&self.streets, &mut batch.updates);
         self.stations.drain(now_us, &mut batch.updates);
         self.cameras.drain(&mut batch.updates);
-        let names: Vec<TopicPartition> = self.partitions.iter().map(|p| p.partition.clone()).collect();
-        self.traffic.drain(&self.streets, &names, now_us, &mut batch.updates, &mut batch.cells);
+        let names: Vec<TopicPartition> = self
+            .partitions
+            .iter()
+            .map(|p| p.partition.clone())
+            .collect();
+        self.traffic.drain(
+            &self.streets,
+            &names,
+            now_us,
+            &mut batch.updates,
+            &mut batch.cells,
+        );
         self.vehicles.drain_cells(&names, &mut batch.cells);
         self.incidents.drain_cells(&names, &mut batch.cells);
-        for partition in self.partitions.iter_mut().filter(|partition| partition.dirty) {
+        for partition in self
+            .partitions
+            .iter_mut()
+            .filter(|partition| partition.dirty)
+        {
             partition.dirty = false;
             batch.cells.push(Cell {
                 partition: partition.partition.clone(),
@@ -211,8 +241,10 @@ impl State {
         self.cameras.expire(now_us);
         self.traffic.expire_values(now_us);
         for (slot, partition) in self.partitions.iter().enumerate() {
-            self.traffic.close(slot as Slot, partition.watermark.current_us());
-            self.incidents.close(slot as Slot, partition.watermark.current_us());
+            self.traffic
+                .close(slot as Slot, partition.watermark.current_us());
+            self.incidents
+                .close(slot as Slot, partition.watermark.current_us());
         }
         let rate = self.rate.per_second(self.counts.events, now_us);
         let summary = values::CitySummary {
@@ -227,7 +259,10 @@ impl State {
             events_per_second: rate,
             timestamp: events::time::format_rfc3339(now_us),
         };
-        let health = values::Health { status: "ok", timestamp: summary.timestamp.clone() };
+        let health = values::Health {
+            status: "ok",
+            timestamp: summary.timestamp.clone(),
+        };
         vec![
             values::update(Kind::CitySummary, "", &summary),
             values::update(Kind::Health, "", &health),
@@ -263,7 +298,9 @@ impl EventRate {
 }
 
 fn write_maxima((event_us, appended_us): (i64, i64)) -> Bytes {
-    [event_us.to_le_bytes(), appended_us.to_le_bytes()].concat().into()
+    [event_us.to_le_bytes(), appended_us.to_le_bytes()]
+        .concat()
+        .into()
 }
 
 fn read_maxima(bytes: &[u8]) -> Option<(i64, i64)> {

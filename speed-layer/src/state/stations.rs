@@ -22,16 +22,31 @@ pub(crate) struct Stations {
 
 impl Stations {
     pub(crate) fn fold(&mut self, event: Event, offset: Offset, now_us: i64) {
-        let Body::Weather(weather) = event.body else { return };
+        let Body::Weather(weather) = event.body else {
+            return;
+        };
         let order = (event.timestamp_us, offset);
-        if insert_newer(&mut self.by_id, event.device_id.clone(), order, *weather, now_us) {
+        if insert_newer(
+            &mut self.by_id,
+            event.device_id.clone(),
+            order,
+            *weather,
+            now_us,
+        ) {
             self.dirty.push(event.device_id);
         }
     }
 
     pub(crate) fn restore(&mut self, entry: &Entry, written_at_us: i64) {
         if let Some((order, value)) = values::parse_station(&entry.value) {
-            self.by_id.insert(entry.id.as_str().into(), Latest { order, value, written_at_us });
+            self.by_id.insert(
+                entry.id.as_str().into(),
+                Latest {
+                    order,
+                    value,
+                    written_at_us,
+                },
+            );
         }
     }
 
@@ -47,13 +62,17 @@ impl Stations {
                 updates.push(values::update(Kind::Station, &id, &value));
             }
         }
-        let live = self.by_id.values().filter(|latest| is_live(Kind::Station, latest.written_at_us, now_us));
+        let live = self
+            .by_id
+            .values()
+            .filter(|latest| is_live(Kind::Station, latest.written_at_us, now_us));
         let city = values::CityWeather::of(live.map(|latest| (latest.order.0, &latest.value)));
         updates.push(values::update(Kind::Weather, "", &city));
     }
 
     pub(crate) fn expire(&mut self, now_us: i64) {
-        self.by_id.retain(|_, latest| is_live(Kind::Station, latest.written_at_us, now_us));
+        self.by_id
+            .retain(|_, latest| is_live(Kind::Station, latest.written_at_us, now_us));
     }
 
     pub(crate) fn live(&self) -> usize {
@@ -70,7 +89,9 @@ pub(crate) struct Cameras {
 
 impl Cameras {
     pub(crate) fn fold(&mut self, event: Event, offset: Offset, now_us: i64) {
-        let Body::Camera(camera) = event.body else { return };
+        let Body::Camera(camera) = event.body else {
+            return;
+        };
         let id = camera.camera_id.clone();
         let order = (event.timestamp_us, offset);
         if insert_newer(&mut self.by_id, id.clone(), order, camera, now_us) {
@@ -80,7 +101,14 @@ impl Cameras {
 
     pub(crate) fn restore(&mut self, entry: &Entry, written_at_us: i64) {
         if let Some((order, value)) = values::parse_camera(&entry.id, &entry.value) {
-            self.by_id.insert(entry.id.as_str().into(), Latest { order, value, written_at_us });
+            self.by_id.insert(
+                entry.id.as_str().into(),
+                Latest {
+                    order,
+                    value,
+                    written_at_us,
+                },
+            );
         }
     }
 
@@ -96,7 +124,8 @@ impl Cameras {
     }
 
     pub(crate) fn expire(&mut self, now_us: i64) {
-        self.by_id.retain(|_, latest| is_live(Kind::Camera, latest.written_at_us, now_us));
+        self.by_id
+            .retain(|_, latest| is_live(Kind::Camera, latest.written_at_us, now_us));
     }
 
     pub(crate) fn live(&self) -> usize {
@@ -114,7 +143,14 @@ fn insert_newer<T>(
     if by_id.get(&id).is_some_and(|known| order <= known.order) {
         return false;
     }
-    by_id.insert(id, Latest { order, value, written_at_us: now_us });
+    by_id.insert(
+        id,
+        Latest {
+            order,
+            value,
+            written_at_us: now_us,
+        },
+    );
     true
 }
 

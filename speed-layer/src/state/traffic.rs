@@ -8,8 +8,8 @@ use foldhash::{HashMap, HashSet};
 use hot_store::{Cell, Entry, Kind, Update};
 use streets::{SegmentIndex, StreetNetwork};
 
-use super::{Slot, read_i64};
 use super::vehicles::Fix;
+use super::{Slot, read_i64};
 use crate::values;
 
 /// A window with fewer fixes than this does not yet replace the one before it:
@@ -77,7 +77,8 @@ impl Traffic {
             return false;
         }
         let key = (segment, window.start_us, slot);
-        self.partial(key).add(timestamp_us, fix.speed_kmh, hash32(&fix.device_id));
+        self.partial(key)
+            .add(timestamp_us, fix.speed_kmh, hash32(&fix.device_id));
         self.dirty_cells.insert(key);
         self.dirty_segments.insert(segment);
         true
@@ -85,29 +86,56 @@ impl Traffic {
 
     fn partial(&mut self, (segment, start_us, slot): Key) -> &mut Partial {
         let windows = self.open.entry(segment).or_default();
-        let at = windows.binary_search_by_key(&start_us, |window| window.start_us).unwrap_or_else(|at| {
-            windows.insert(at, Window { start_us, partials: Vec::new() });
-            at
-        });
+        let at = windows
+            .binary_search_by_key(&start_us, |window| window.start_us)
+            .unwrap_or_else(|at| {
+                windows.insert(
+                    at,
+                    Window {
+                        start_us,
+                        partials: Vec::new(),
+                    },
+                );
+                at
+            });
         let partials = &mut windows[at].partials;
-        let at = partials.iter().position(|(other, _)| *other == slot).unwrap_or_else(|| {
-            partials.push((slot, Partial::default()));
-            partials.len() - 1
-        });
+        let at = partials
+            .iter()
+            .position(|(other, _)| *other == slot)
+            .unwrap_or_else(|| {
+                partials.push((slot, Partial::default()));
+                partials.len() - 1
+            });
         &mut partials[at].1
     }
 
     pub(crate) fn restore(&mut self, entry: &Entry, streets: &StreetNetwork, written_at_us: i64) {
         let level = values::Level::parse(&entry.value);
         if let (Some(segment), Some(level)) = (streets.by_id(&entry.id), level) {
-            self.written.insert(segment, Written { level, at_us: written_at_us });
+            self.written.insert(
+                segment,
+                Written {
+                    level,
+                    at_us: written_at_us,
+                },
+            );
         }
     }
 
     /// `key` is `window start:road id`.
-    pub(crate) fn restore_cell(&mut self, slot: Slot, key: &str, value: &[u8], streets: &StreetNetwork) {
-        let Some((start, road_id)) = key.split_once(':') else { return };
-        let (Ok(start_us), Some(segment)) = (start.parse(), streets.by_id(road_id)) else { return };
+    pub(crate) fn restore_cell(
+        &mut self,
+        slot: Slot,
+        key: &str,
+        value: &[u8],
+        streets: &StreetNetwork,
+    ) {
+        let Some((start, road_id)) = key.split_once(':') else {
+            return;
+        };
+        let (Ok(start_us), Some(segment)) = (start.parse(), streets.by_id(road_id)) else {
+            return;
+        };
         if let Some(partial) = Partial::decode(value) {
             *self.partial((segment, start_us, slot)) = partial;
         }
@@ -170,8 +198,19 @@ impl Traffic {
         let dirty: Vec<SegmentIndex> = self.dirty_segments.drain().collect();
         for segment in dirty {
             if let Some((start_us, partial)) = self.settled(segment) {
-                let value = values::Road::new(streets.segment(segment), start_us, self.windows.size_us, &partial);
-                self.written.insert(segment, Written { level: value.congestion_level, at_us: now_us });
+                let value = values::Road::new(
+                    streets.segment(segment),
+                    start_us,
+                    self.windows.size_us,
+                    &partial,
+                );
+                self.written.insert(
+                    segment,
+                    Written {
+                        level: value.congestion_level,
+                        at_us: now_us,
+                    },
+                );
                 updates.push(values::update(Kind::Road, value.road_id, &value));
             }
         }
@@ -179,8 +218,12 @@ impl Traffic {
 
     /// The newest window with enough fixes, else the one before it.
     fn settled(&self, segment: SegmentIndex) -> Option<(i64, RoadWindow)> {
-        let mut newest_first =
-            self.open.get(&segment)?.iter().rev().map(|window| (window.start_us, window.merged()));
+        let mut newest_first = self
+            .open
+            .get(&segment)?
+            .iter()
+            .rev()
+            .map(|window| (window.start_us, window.merged()));
         let newest = newest_first.next()?;
         if newest.1.speeds.count >= SETTLED_FIXES {
             return Some(newest);
@@ -190,7 +233,8 @@ impl Traffic {
 
     pub(crate) fn expire_values(&mut self, now_us: i64) {
         let time_to_live_us = Kind::Road.time_to_live().as_micros() as i64;
-        self.written.retain(|_, written| now_us - written.at_us < time_to_live_us);
+        self.written
+            .retain(|_, written| now_us - written.at_us < time_to_live_us);
     }
 
     pub(crate) fn by_level(&self) -> values::Congestion {
@@ -226,7 +270,11 @@ impl Window {
             newest_us = newest_us.max(partial.newest_us);
             devices.extend(&partial.devices);
         }
-        RoadWindow { speeds, newest_us, vehicles: devices.len() }
+        RoadWindow {
+            speeds,
+            newest_us,
+            vehicles: devices.len(),
+        }
     }
 }
 
@@ -254,12 +302,17 @@ impl Partial {
         Some(Self {
             speeds: Moments::from_bytes(speeds)?,
             newest_us: read_i64(newest)?,
-            devices: devices.chunks_exact(4).map(|d| u32::from_le_bytes([d[0], d[1], d[2], d[3]])).collect(),
+            devices: devices
+                .chunks_exact(4)
+                .map(|d| u32::from_le_bytes([d[0], d[1], d[2], d[3]]))
+                .collect(),
         })
     }
 }
 
 /// Stable across restarts, unlike the maps' hasher (FNV-1a).
 fn hash32(text: &str) -> u32 {
-    text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    text.bytes().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    })
 }

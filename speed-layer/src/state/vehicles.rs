@@ -23,7 +23,7 @@ const MOVED_M: f64 = 15.0;
 /// From this speed on a vehicle counts as moving, km/h.
 const MOVING_KMH: f64 = 3.0;
 /// Not seen moving yet: parked until it moves.
-const UNKNOWN_US: i64 = 0;
+const UNKNOWN_US: i64 = i64::MIN / 2;
 /// Vehicles silent for this long are forgotten.
 const FORGET_AFTER_US: i64 = 24 * 3_600_000_000;
 
@@ -49,7 +49,9 @@ impl TrailPoint {
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (words, rest) = bytes.as_chunks::<8>();
-        let [latitude, longitude, speed_kmh, timestamp_us] = *words else { return None };
+        let [latitude, longitude, speed_kmh, timestamp_us] = *words else {
+            return None;
+        };
         rest.is_empty().then(|| Self {
             location: Location {
                 latitude: f64::from_le_bytes(latitude),
@@ -112,7 +114,12 @@ pub(crate) struct Vehicles {
 
 impl Vehicles {
     pub(crate) fn new(limits: TeleportLimits) -> Self {
-        Self { by_id: HashMap::default(), dirty: Vec::new(), dirty_suspects: Vec::new(), limits }
+        Self {
+            by_id: HashMap::default(),
+            dirty: Vec::new(),
+            dirty_suspects: Vec::new(),
+            limits,
+        }
     }
 
     pub(crate) fn fold(&mut self, event: Event, origin: Origin, now_us: i64) -> Outcome {
@@ -124,7 +131,11 @@ impl Vehicles {
         if location.is_null_island() {
             return Outcome::NullIsland;
         }
-        let point = TrailPoint { location, speed_kmh, timestamp_us: event.timestamp_us };
+        let point = TrailPoint {
+            location,
+            speed_kmh,
+            timestamp_us: event.timestamp_us,
+        };
         let order = (event.timestamp_us, origin.offset);
         let vehicle = match self.by_id.entry(event.device_id.clone()) {
             std::collections::hash_map::Entry::Occupied(entry) => {
@@ -134,16 +145,22 @@ impl Vehicles {
                 }
                 let refused = vehicle.is_teleport(point, self.limits);
                 if let Some(cleared) = vehicle.suspect.take() {
-                    self.dirty_suspects.push((event.device_id.clone(), cleared.slot));
+                    self.dirty_suspects
+                        .push((event.device_id.clone(), cleared.slot));
                 }
                 if refused {
-                    vehicle.suspect = Some(Suspect { point, slot: origin.slot });
+                    vehicle.suspect = Some(Suspect {
+                        point,
+                        slot: origin.slot,
+                    });
                     self.dirty_suspects.push((event.device_id, origin.slot));
                     return Outcome::Teleport;
                 }
                 vehicle
             }
-            std::collections::hash_map::Entry::Vacant(entry) => entry.insert(VehicleState::at(point)),
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert(VehicleState::at(point))
+            }
         };
         vehicle.advance(point, order, heading, event.body, now_us);
         if !vehicle.dirty {
@@ -166,9 +183,14 @@ impl Vehicles {
     }
 
     pub(crate) fn restore(&mut self, entry: &Entry, written_at_us: i64) {
-        let Some(value) = values::StoredVehicle::parse(&entry.value) else { return };
+        let Some(value) = values::StoredVehicle::parse(&entry.value) else {
+            return;
+        };
         let point = TrailPoint {
-            location: Location { latitude: value.latitude, longitude: value.longitude },
+            location: Location {
+                latitude: value.latitude,
+                longitude: value.longitude,
+            },
             speed_kmh: value.speed,
             timestamp_us: value.timestamp_us,
         };
@@ -176,9 +198,10 @@ impl Vehicles {
         vehicle.order = (value.timestamp_us, value.log_offset);
         vehicle.speed_kmh = value.speed;
         vehicle.heading_deg = value.direction;
-        vehicle.last_moved_us = value.last_moved_us;
+        vehicle.last_moved_us = value.last_moved_us.unwrap_or(UNKNOWN_US);
         vehicle.written_at_us = written_at_us;
-        self.by_id.insert(CompactString::from(entry.id.as_str()), vehicle);
+        self.by_id
+            .insert(CompactString::from(entry.id.as_str()), vehicle);
     }
 
     /// Trails are restored after vehicles.
@@ -190,7 +213,9 @@ impl Vehicles {
 
     /// Vehicles are restored before the cells of their partitions.
     pub(crate) fn restore_cell(&mut self, slot: Slot, device_id: &str, value: &[u8]) {
-        if let (Some(vehicle), Some(point)) = (self.by_id.get_mut(device_id), TrailPoint::decode(value)) {
+        if let (Some(vehicle), Some(point)) =
+            (self.by_id.get_mut(device_id), TrailPoint::decode(value))
+        {
             vehicle.suspect = Some(Suspect { point, slot });
         }
     }
@@ -199,18 +224,25 @@ impl Vehicles {
         self.dirty_suspects.sort_unstable();
         self.dirty_suspects.dedup();
         for (device_id, slot) in self.dirty_suspects.drain(..) {
-            let suspect = self.by_id.get(&device_id).and_then(|vehicle| vehicle.suspect);
+            let suspect = self
+                .by_id
+                .get(&device_id)
+                .and_then(|vehicle| vehicle.suspect);
             cells.push(Cell {
                 partition: partitions[slot as usize].clone(),
                 key: format!("suspect:{device_id}"),
-                value: suspect.filter(|suspect| suspect.slot == slot).map(|suspect| suspect.point.encode()),
+                value: suspect
+                    .filter(|suspect| suspect.slot == slot)
+                    .map(|suspect| suspect.point.encode()),
             });
         }
     }
 
     pub(crate) fn drain(&mut self, streets: &StreetNetwork, updates: &mut Vec<Update>) {
         for device_id in self.dirty.drain(..) {
-            let Some(vehicle) = self.by_id.get_mut(&device_id) else { continue };
+            let Some(vehicle) = self.by_id.get_mut(&device_id) else {
+                continue;
+            };
             vehicle.dirty = false;
             let Some(body) = &vehicle.body else { continue };
             let value = values::Vehicle {
@@ -220,8 +252,11 @@ impl Vehicles {
                 speed: vehicle.speed_kmh,
                 direction: vehicle.heading_deg,
                 timestamp: events::time::format_rfc3339(vehicle.order.0),
-                last_moved: events::time::format_rfc3339(vehicle.last_moved_us),
-                road_id: vehicle.segment.map(|index| streets.segment(index).id.as_str()),
+                last_moved: (vehicle.last_moved_us != UNKNOWN_US)
+                    .then(|| events::time::format_rfc3339(vehicle.last_moved_us)),
+                road_id: vehicle
+                    .segment
+                    .map(|index| streets.segment(index).id.as_str()),
                 log_offset: vehicle.order.1,
                 details: values::VehicleDetails::of(body),
             };
@@ -248,15 +283,23 @@ impl Vehicles {
     }
 
     pub(crate) fn moving(&self) -> usize {
-        self.live_vehicles().filter(|vehicle| vehicle.speed_kmh >= MOVING_KMH).count()
+        self.live_vehicles()
+            .filter(|vehicle| vehicle.speed_kmh >= MOVING_KMH)
+            .count()
     }
 
     /// Mean of the last speeds of the live vehicles; 0 without vehicles.
     pub(crate) fn mean_speed_kmh(&self) -> f64 {
         let (count, sum) = self
             .live_vehicles()
-            .fold((0u32, 0.0), |(count, sum), vehicle| (count + 1, sum + vehicle.speed_kmh));
-        values::round1(if count == 0 { 0.0 } else { sum / f64::from(count) })
+            .fold((0u32, 0.0), |(count, sum), vehicle| {
+                (count + 1, sum + vehicle.speed_kmh)
+            });
+        values::round1(if count == 0 {
+            0.0
+        } else {
+            sum / f64::from(count)
+        })
     }
 }
 
@@ -280,9 +323,9 @@ impl VehicleState {
 
     fn is_teleport(&self, point: TrailPoint, limits: TeleportLimits) -> bool {
         let from_last = reachable(self.location, self.order.0, point, limits);
-        let from_suspect = self
-            .suspect
-            .is_some_and(|Suspect { point: at, .. }| reachable(at.location, at.timestamp_us, point, limits));
+        let from_suspect = self.suspect.is_some_and(|Suspect { point: at, .. }| {
+            reachable(at.location, at.timestamp_us, point, limits)
+        });
         !from_last && !from_suspect
     }
 

@@ -28,7 +28,12 @@ impl Display {
             bar.set_prefix(name.to_owned());
             bar
         });
-        Self { name: name.to_owned(), bar, next_line: Instant::now() + LINE_EVERY, bad_rows: 0 }
+        Self {
+            name: name.to_owned(),
+            bar,
+            next_line: Instant::now() + LINE_EVERY,
+            bad_rows: 0,
+        }
     }
 
     /// Takes in what the replay tells.
@@ -41,7 +46,10 @@ impl Display {
                 match self.bad_rows {
                     ..=BAD_ROWS_SHOWN => self.print(&format!("{}:{line}: {cause}", self.name)),
                     shown if shown == BAD_ROWS_SHOWN + 1 => {
-                        self.print(&format!("{}: more bad rows follow; they are counted", self.name));
+                        self.print(&format!(
+                            "{}: more bad rows follow; they are counted",
+                            self.name
+                        ));
                     }
                     _ => {}
                 }
@@ -68,7 +76,8 @@ impl Display {
         } else if Instant::now() >= self.next_line {
             self.next_line = Instant::now() + LINE_EVERY;
             let total = status.total_bytes.filter(|total| *total > 0);
-            let share = total.map(|total| format!(", {:.0} %", 100.0 * status.read_bytes as f64 / total as f64));
+            let share = total
+                .map(|total| format!(", {:.0} %", 100.0 * status.read_bytes as f64 / total as f64));
             eprintln!("{}: {figures}{}", self.name, share.unwrap_or_default());
         }
     }
@@ -89,10 +98,15 @@ fn style() -> ProgressStyle {
 }
 
 fn figures(status: &Status) -> String {
-    let mut text =
-        format!("{} rows, {} events accepted, {:.0} events/s", status.rows, status.accepted, status.events_per_s);
+    let mut text = format!(
+        "{} rows, {} events accepted, {:.0} events/s",
+        status.rows, status.accepted, status.events_per_s
+    );
     if status.rejected + status.bad > 0 {
-        text.push_str(&format!(", {} rejected, {} bad", status.rejected, status.bad));
+        text.push_str(&format!(
+            ", {} rejected, {} bad",
+            status.rejected, status.bad
+        ));
     }
     text
 }
@@ -109,7 +123,10 @@ pub fn in_one_line(name: &str, summary: &Summary, elapsed: Duration) -> String {
         line.push_str(&format!("; skipped {count} {what}"));
     }
     if let Some(row) = summary.resumed_after {
-        line.push_str(&format!("; went on after row {row}, {} events by this run", summary.accepted_now));
+        line.push_str(&format!(
+            "; went on after row {row}, {} events by this run",
+            summary.accepted_now
+        ));
     }
     if summary.is_interrupted {
         line.push_str("; interrupted, run it again to go on");
