@@ -25,6 +25,28 @@ use crate::instance::DataFolder;
 /// The component that creates the topics, on the health board.
 const TOPICS: &str = "topics";
 
+/// A log that has not answered for this long is said to be away.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// One try; `Ok(Err(reason))` where a later one may work.
+async fn try_to_create(
+    log: &Arc<dyn EventLog>,
+    specs: &[TopicSpec],
+) -> Result<std::result::Result<(), String>> {
+    // A broker that is down takes creation's whole time limit: ask it shortly first.
+    match tokio::time::timeout(PATIENCE, log.ping()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) if error.is_retryable() => return Ok(Err(error.to_string())),
+        Ok(Err(error)) => return Err(error).context("cannot reach the event log"),
+        Err(_) => return Ok(Err(format!("no answer within {} s", PATIENCE.as_secs()))),
+    }
+    match log.create_topics(specs).await {
+        Ok(()) => Ok(Ok(())),
+        Err(error) if error.is_retryable() => Ok(Err(error.to_string())),
+        Err(error) => Err(error).context("cannot create the topics"),
+    }
+}
+
 /// What every role shares.
 pub struct Platform {
     pub config: Config,
@@ -207,14 +229,16 @@ impl Platform {
             self.health.clone(),
             self.shutdown.clone(),
         );
+        let advice = match self.config.uses_kafka() {
+            true => "is Kafka running there? see kafka.bootstrap_servers",
+            false => "see the data folder",
+        };
         health.report(TOPICS, Health::Starting);
         async move {
             let mut backoff = Backoff::new();
-            while let Err(error) = log.create_topics(&specs).await {
-                if !error.is_retryable() {
-                    return Err(error).context("cannot create the topics");
-                }
-                let sentence = format!("cannot create the topics yet: {error}; retrying");
+            while let Err(reason) = try_to_create(&log, &specs).await? {
+                let sentence =
+                    format!("cannot create the topics yet: {reason}; {advice}; retrying");
                 if health.report(TOPICS, Health::Degraded(sentence.clone())) {
                     warn!("{sentence}");
                 }

@@ -150,11 +150,18 @@ async fn servers_that_start_after_the_platform_are_waited_for(deployment: Deploy
         }
     })
     .await;
-    let log = platform.process.output().to_lowercase();
-    assert!(
-        log.contains("kafka"),
-        "the log does not say what is missing:\n{log}"
-    );
+    until(
+        NOTICED_WITHIN,
+        "a log line that says what is missing",
+        || async {
+            let log = platform.process.output();
+            match log.contains("is Kafka running there?") && log.contains("start Redis there") {
+                true => Ok(()),
+                false => Err(log),
+            }
+        },
+    )
+    .await;
     for server in [Server::Kafka, Server::Redis, Server::Minio] {
         servers.start_again(server);
     }
