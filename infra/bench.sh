@@ -4,9 +4,9 @@
 . "$(dirname "$0")/lib.sh"
 cd "$ROOT"
 if [ $# -eq 0 ]; then
-  exec cargo bench -p bench
+  exec cargo bench --workspace
 fi
 for name in "$@"; do
   # make bench-event-log is the benchmark event_log.
-  cargo bench -p bench --bench "${name//-/_}"
+  cargo bench --workspace --bench "${name//-/_}"
 done
