@@ -50,3 +50,20 @@ pub struct Advance {
     /// The next offset to read, exclusive end of what is covered.
     pub to: Offset,
 }
+
+impl Advance {
+    /// An advance that moves nothing and only claims that `partition` stands at
+    /// `position`.
+    pub fn fence(partition: TopicPartition, position: Offset) -> Self {
+        Self {
+            partition,
+            from: position,
+            to: position,
+        }
+    }
+
+    /// Whether it ends where it begins.
+    pub fn is_fence(&self) -> bool {
+        self.from == self.to
+    }
+}

@@ -25,11 +25,17 @@ pub enum Kind {
     CitySummary,
     /// The speed layer's sign of life (one).
     Health,
+    /// Figures of one pane of one place; the id is `kind:key:start`.
+    Window,
+    /// An alert, raised or cleared.
+    Alert,
+    /// How far a layer is behind in a partition; the id is `topic/partition`.
+    Lag,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 12] = [
         Kind::Vehicle,
         Kind::Trail,
         Kind::Road,
@@ -39,6 +45,9 @@ impl Kind {
         Kind::Camera,
         Kind::CitySummary,
         Kind::Health,
+        Kind::Window,
+        Kind::Alert,
+        Kind::Lag,
     ];
 
     /// What the key starts with; for a kind of one, the whole key.
@@ -53,6 +62,9 @@ impl Kind {
             Kind::Camera => "citypulse:camera:",
             Kind::CitySummary => "analytics:city:summary",
             Kind::Health => "health:check",
+            Kind::Window => "citypulse:window:",
+            Kind::Alert => "citypulse:alert:",
+            Kind::Lag => "citypulse:lag:",
         }
     }
 
@@ -88,25 +100,34 @@ impl Kind {
             Kind::Road | Kind::Health => 300,
             Kind::Incident => 7200,
             Kind::Weather | Kind::Station => 1800,
-            Kind::CitySummary => 60,
+            Kind::CitySummary | Kind::Lag => 60,
+            Kind::Window => 1200,
+            Kind::Alert => 86_400,
         })
+    }
+
+    /// Whether watchers are told of a change. Windows are not: each of thousands
+    /// of places has a new one every second, and who wants some reads those.
+    pub const fn is_told(self) -> bool {
+        !matches!(self, Kind::Window)
     }
 }
 
 /// Redis hash of an owner's positions: field `topic/partition`, value the next
-/// offset to read.
+/// offset to read. The braces keep all that an owner owns in one slot of a
+/// cluster, where one script can change it together.
 pub fn positions_key(owner: &str) -> String {
-    format!("citypulse:positions:{owner}")
+    format!("citypulse:{{{owner}}}:positions")
 }
 
 /// Redis hash of the cells of one partition of an owner.
 pub fn state_key(owner: &str, partition: &TopicPartition) -> String {
-    format!("citypulse:state:{owner}:{partition}")
+    format!("citypulse:{{{owner}}}:state:{partition}")
 }
 
 /// Redis pattern of every [`state_key`] of an owner.
 pub fn state_pattern(owner: &str) -> String {
-    format!("{}*", escape_glob(&format!("citypulse:state:{owner}:")))
+    format!("{}*", escape_glob(&format!("citypulse:{{{owner}}}:state:")))
 }
 
 /// Redis channel of change notices. Channels are shared by all databases of a

@@ -5,7 +5,7 @@
 //! batch become visible together, or none do. Never: computes anything.
 //!
 //! Two implementations of the [`HotStore`] port pass one contract suite
-//! (`contract.rs`): [`redis`] and [`memory`], embedded.
+//! (`contract/`): [`redis`] and [`memory`], embedded.
 
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
@@ -60,8 +60,9 @@ pub struct HotBatch {
     pub updates: Vec<Update>,
     /// State in progress.
     pub cells: Vec<Cell>,
-    /// The records that this follows from, at most one advance per partition;
-    /// empty for timer-driven values.
+    /// The records that this follows from, at most one advance per partition.
+    /// One that ends where it begins is a fence: it moves nothing, and refuses
+    /// the batch where another process has moved on.
     pub advances: Vec<Advance>,
 }
 
@@ -98,7 +99,8 @@ pub enum WatchEvent {
 
 /// A subscription to changes. What waits for a slow watcher is bounded: beyond
 /// the bound it is dropped and the watcher is told [`WatchEvent::Gap`]. That a
-/// value's time to live ran out is not told.
+/// value's time to live ran out is not told, nor are kinds that are not
+/// [`Kind::is_told`].
 #[async_trait]
 pub trait Watch: Send {
     /// The next change. Waits, also through a lost connection, after which it
@@ -113,6 +115,8 @@ pub trait HotStore: Send + Sync + 'static {
     /// `owner` names the layer whose positions these are. Refused with
     /// [`Error::Conflict`], changing nothing, when a partition's stored position
     /// is not the advance's `from` (a stored position that is absent matches any).
+    /// A fence (`from` and `to` the same) is checked like any advance and leaves
+    /// positions as they are.
     /// Each written value lives for its kind's time to live from now. A batch
     /// whose answer was lost ([`Error::is_retryable`]) may be sent again as it is:
     /// it counts as applied if the first try reached the store.
@@ -130,6 +134,9 @@ pub trait HotStore: Send + Sync + 'static {
 
     /// One live value.
     async fn get(&self, kind: Kind, id: &str) -> Result<Option<Entry>>;
+
+    /// The live values of `ids`, in that order; `None` where there is none.
+    async fn get_many(&self, kind: Kind, ids: &[String]) -> Result<Vec<Option<Entry>>>;
 
     /// Every live value of a kind, in no order.
     async fn scan(&self, kind: Kind) -> Result<Vec<Entry>>;

@@ -209,6 +209,7 @@ impl HotStore for MemoryStore {
             let mut state = self.state.write();
             state.check(owner, &advances)?;
             state.apply(owner, &updates, cells, &advances, now_us);
+            updates.retain(|update| update.kind.is_told());
             // Told under the lock: watchers see batches in the order of their
             // application, and none between `watch` and its return is lost.
             let notice = Arc::new(Notice { advances, updates });
@@ -238,6 +239,15 @@ impl HotStore for MemoryStore {
             .state
             .read()
             .get(kind, kind.normal_id(id), (self.clock)()))
+    }
+
+    async fn get_many(&self, kind: Kind, ids: &[String]) -> Result<Vec<Option<Entry>>> {
+        let now_us = (self.clock)();
+        let state = self.state.read();
+        Ok(ids
+            .iter()
+            .map(|id| state.get(kind, kind.normal_id(id), now_us))
+            .collect())
     }
 
     async fn scan(&self, kind: Kind) -> Result<Vec<Entry>> {

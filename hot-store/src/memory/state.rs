@@ -276,7 +276,7 @@ impl Owner {
                 }
             }
         }
-        for advance in advances {
+        for advance in advances.iter().filter(|advance| !advance.is_fence()) {
             match self.positions.get_mut(&advance.partition) {
                 Some(position) => *position = advance.to,
                 None => {

@@ -371,7 +371,11 @@ impl Model {
                 None => self.cells.remove(&(partition.partition, key)),
             };
         }
-        for advance in batch.advances {
+        for advance in batch
+            .advances
+            .into_iter()
+            .filter(|advance| !advance.is_fence())
+        {
             self.positions
                 .insert(advance.partition.to_string(), advance.to);
         }

@@ -4,14 +4,15 @@
 -- ARGV[1]  the change notice (MessagePack), published as it is:
 --          { version, owner, { partition, from, to, ... },
 --            { time to live in ms, { key, value, ... }, ... }, { deleted key, ... } }
+-- ARGV[2]  what watchers are not told (MessagePack):
+--          { { hash, { field, value, ... }, { deleted field, ... }, ... },
+--            { time to live in ms, { key, value, ... }, ... }, { deleted key, ... } }
 -- ARGV[3]  channel of change notices
--- ARGV[2]  state in progress (MessagePack):
---          { hash, { field, value, ... }, { deleted field, ... }, ... }
 -- Returns nil, or { index of the advance, stored position } of a conflict.
 -- Numbers travel as text: Lua's would lose digits of large offsets.
 local call = redis.call
 local notice = cmsgpack.unpack(ARGV[1])
-local advances, sets, deletes = notice[3], notice[4], notice[5]
+local advances = notice[3]
 
 for i = 1, #advances, 3 do
   local stored = call('HGET', KEYS[1], advances[i])
@@ -28,22 +29,30 @@ local function in_parts(command, key, list)
 end
 
 -- First what can fail, on a key that somebody gave another type.
-local cells = cmsgpack.unpack(ARGV[2])
+local private = cmsgpack.unpack(ARGV[2])
+local cells = private[1]
 for i = 1, #cells, 3 do
   in_parts('HSET', cells[i], cells[i + 1])
   in_parts('HDEL', cells[i], cells[i + 2])
 end
 for i = 1, #advances, 3 do
-  call('HSET', KEYS[1], advances[i], advances[i + 2])
-end
-for i = 1, #sets, 2 do
-  local time_to_live_ms, values = sets[i], sets[i + 1]
-  for v = 1, #values, 2 do
-    call('SET', values[v], values[v + 1], 'PX', time_to_live_ms)
+  if advances[i + 1] ~= advances[i + 2] then
+    call('HSET', KEYS[1], advances[i], advances[i + 2])
   end
 end
-for i = 1, #deletes do
-  call('DEL', deletes[i])
+local function write(sets, deletes)
+  for i = 1, #sets, 2 do
+    local time_to_live_ms, values = sets[i], sets[i + 1]
+    for v = 1, #values, 2 do
+      call('SET', values[v], values[v + 1], 'PX', time_to_live_ms)
+    end
+  end
+  for i = 1, #deletes do
+    call('DEL', deletes[i])
+  end
 end
+
+write(notice[4], notice[5])
+write(private[2], private[3])
 call('PUBLISH', ARGV[3], ARGV[1])
 return nil

@@ -28,7 +28,7 @@ use crate::keys::{changes_channel, escape_glob, positions_key, state_key, state_
 use crate::{Entry, Error, HotBatch, HotStore, Kind, Result, Watch};
 
 /// Keys asked for in one round trip.
-const SCAN_COUNT: usize = 1000;
+const KEYS_AT_ONCE: usize = 1000;
 
 /// How to reach a Redis server. Debug output leaves credentials out.
 #[derive(Clone)]
@@ -103,11 +103,13 @@ impl RedisStore {
     async fn was_applied(&self, owner: &str, advances: &[Advance]) -> Result<bool> {
         let sent_before = {
             let in_doubt = self.in_doubt.lock();
-            !in_doubt.is_empty()
-                && advances.iter().all(|advance| {
-                    in_doubt.get(&(owner.to_owned(), advance.partition.clone()))
-                        == Some(&(advance.from, advance.to))
-                })
+            // A fence leaves nothing by which it could be known again.
+            let mut moves = advances.iter().filter(|advance| !advance.is_fence());
+            let is_in_doubt = |advance: &Advance| {
+                in_doubt.get(&(owner.to_owned(), advance.partition.clone()))
+                    == Some(&(advance.from, advance.to))
+            };
+            moves.next().is_some_and(is_in_doubt) && moves.all(is_in_doubt)
         };
         if !sent_before {
             return Ok(false);
@@ -120,7 +122,7 @@ impl RedisStore {
 
     fn doubt(&self, owner: &str, advances: &[Advance]) {
         let mut in_doubt = self.in_doubt.lock();
-        for advance in advances {
+        for advance in advances.iter().filter(|advance| !advance.is_fence()) {
             let place = (owner.to_owned(), advance.partition.clone());
             in_doubt.insert(place, (advance.from, advance.to));
         }
@@ -131,7 +133,7 @@ impl RedisStore {
         if in_doubt.is_empty() {
             return;
         }
-        for advance in advances {
+        for advance in advances.iter().filter(|advance| !advance.is_fence()) {
             in_doubt.remove(&(owner.to_owned(), advance.partition.clone()));
         }
     }
@@ -147,7 +149,7 @@ impl RedisStore {
                 .arg("MATCH")
                 .arg(&pattern)
                 .arg("COUNT")
-                .arg(SCAN_COUNT);
+                .arg(KEYS_AT_ONCE);
             let (next, found): (u64, Vec<Vec<u8>>) = self
                 .link
                 .run(async |connection| scan.query_async(connection).await)
@@ -165,8 +167,8 @@ impl RedisStore {
         }
     }
 
-    /// The values of `keys` that still exist.
-    async fn entries(&self, kind: Kind, keys: &[String]) -> Result<Vec<Entry>> {
+    /// The values of `keys`, in that order; `None` for those that are gone.
+    async fn entries(&self, kind: Kind, keys: &[String]) -> Result<Vec<Option<Entry>>> {
         let mut pipeline = redis::pipe();
         pipeline.cmd("MGET").arg(keys);
         for key in keys {
@@ -186,16 +188,17 @@ impl RedisStore {
                 Ok((values, times))
             })
             .await?;
+        let entry = |key: &String, value: Option<Vec<u8>>, left_ms| {
+            let (_, id) = Kind::of_key(key).filter(|(found, _)| *found == kind)?;
+            Some(Entry {
+                id: id.to_owned(),
+                value: Bytes::from(value?),
+                expires_in: time_left(kind, left_ms)?,
+            })
+        };
         let found = keys.iter().zip(values).zip(times_left_ms);
         Ok(found
-            .filter_map(|((key, value), left_ms)| {
-                let (_, id) = Kind::of_key(key).filter(|(found, _)| *found == kind)?;
-                Some(Entry {
-                    id: id.to_owned(),
-                    value: Bytes::from(value?),
-                    expires_in: time_left(kind, left_ms)?,
-                })
-            })
+            .map(|((key, value), left_ms)| entry(key, value, left_ms))
             .collect())
     }
 }
@@ -239,9 +242,9 @@ impl HotStore for RedisStore {
         }
         let began = Instant::now();
         let notice = notice::encode_notice(owner, &updates, &advances);
-        let cells = notice::encode_cells(owner, &mut cells);
+        let private = notice::encode_private(owner, &mut cells, &updates);
         let mut script = self.apply.key(positions_key(owner));
-        script.arg(notice).arg(cells).arg(&self.channel);
+        script.arg(notice).arg(private).arg(&self.channel);
         let mut doubt = Doubt {
             store: self,
             owner,
@@ -331,7 +334,16 @@ impl HotStore for RedisStore {
     }
 
     async fn get(&self, kind: Kind, id: &str) -> Result<Option<Entry>> {
-        Ok(self.entries(kind, &[kind.key(id)]).await?.pop())
+        Ok(self.entries(kind, &[kind.key(id)]).await?.pop().flatten())
+    }
+
+    async fn get_many(&self, kind: Kind, ids: &[String]) -> Result<Vec<Option<Entry>>> {
+        let mut entries = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(KEYS_AT_ONCE) {
+            let keys: Vec<_> = ids.iter().map(|id| kind.key(id)).collect();
+            entries.extend(self.entries(kind, &keys).await?);
+        }
+        Ok(entries)
     }
 
     async fn scan(&self, kind: Kind) -> Result<Vec<Entry>> {
@@ -340,8 +352,8 @@ impl HotStore for RedisStore {
         }
         let keys = self.keys(kind).await?;
         let mut entries = Vec::with_capacity(keys.len());
-        for keys in keys.chunks(SCAN_COUNT) {
-            entries.extend(self.entries(kind, keys).await?);
+        for keys in keys.chunks(KEYS_AT_ONCE) {
+            entries.extend(self.entries(kind, keys).await?.into_iter().flatten());
         }
         Ok(entries)
     }

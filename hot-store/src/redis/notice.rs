@@ -28,14 +28,16 @@ pub(super) fn encode_notice(owner: &str, updates: &[Update], advances: &[Advance
         string(&mut out, advance.from.to_string().as_bytes());
         string(&mut out, advance.to.to_string().as_bytes());
     }
-    encode_updates(&mut out, updates);
+    encode_updates(&mut out, updates, Kind::is_told);
     out
 }
 
-fn encode_updates(out: &mut Vec<u8>, updates: &[Update]) {
+/// The updates of the kinds that pass `takes`.
+fn encode_updates(out: &mut Vec<u8>, updates: &[Update], takes: impl Fn(Kind) -> bool) {
     let mut set = [0_usize; Kind::ALL.len()];
     let mut deleted = 0;
-    for update in updates {
+    let taken = || updates.iter().filter(|update| takes(update.kind));
+    for update in taken() {
         match update.value {
             Some(_) => set[update.kind as usize] += 1,
             None => deleted += 1,
@@ -49,7 +51,7 @@ fn encode_updates(out: &mut Vec<u8>, updates: &[Update]) {
         }
         string(out, kind.time_to_live().as_millis().to_string().as_bytes());
         array(out, 2 * count);
-        for update in updates.iter().filter(|update| update.kind == kind) {
+        for update in taken().filter(|update| update.kind == kind) {
             if let Some(value) = &update.value {
                 key(out, update);
                 string(out, value);
@@ -57,13 +59,14 @@ fn encode_updates(out: &mut Vec<u8>, updates: &[Update]) {
         }
     }
     array(out, deleted);
-    for update in updates.iter().filter(|update| update.value.is_none()) {
+    for update in taken().filter(|update| update.value.is_none()) {
         key(out, update);
     }
 }
 
-/// The private part of a batch; `cells` is put in the order of partitions.
-pub(super) fn encode_cells(owner: &str, cells: &mut [Cell]) -> Vec<u8> {
+/// The part of a batch that watchers are not told: cells, which are put in the
+/// order of partitions, and the updates that are none of theirs.
+pub(super) fn encode_private(owner: &str, cells: &mut [Cell], updates: &[Update]) -> Vec<u8> {
     cells.sort_by(|a, b| a.partition.cmp(&b.partition));
     let groups = || cells.chunk_by(|a, b| a.partition == b.partition);
     let bytes: usize = cells
@@ -71,6 +74,7 @@ pub(super) fn encode_cells(owner: &str, cells: &mut [Cell]) -> Vec<u8> {
         .map(|cell| 10 + cell.key.len() + cell.value.as_ref().map_or(0, Bytes::len))
         .sum();
     let mut out = Vec::with_capacity(bytes + 64);
+    array(&mut out, 3);
     array(&mut out, 3 * groups().count());
     for group in groups() {
         let set = group.iter().filter(|cell| cell.value.is_some()).count();
@@ -87,6 +91,7 @@ pub(super) fn encode_cells(owner: &str, cells: &mut [Cell]) -> Vec<u8> {
             string(&mut out, cell.key.as_bytes());
         }
     }
+    encode_updates(&mut out, updates, |kind| !kind.is_told());
     out
 }
 
@@ -246,7 +251,8 @@ mod tests {
                 order.sort_by(|a, b| (a.kind, &a.id, &a.value).cmp(&(b.kind, &b.id, &b.value)));
                 order
             };
-            prop_assert_eq!(order(&notice.updates), order(&updates));
+            let told: Vec<_> = updates.into_iter().filter(|update| update.kind.is_told()).collect();
+            prop_assert_eq!(order(&notice.updates), order(&told));
         }
 
         #[test]

@@ -120,7 +120,7 @@ async fn keys_are_plain_strings_for_any_client() {
     assert_eq!(value, bulk("{\"speed\":3.5}"));
     let value = raw(
         &server.store,
-        arguments(&["HGET", "citypulse:positions:speed", "t/0"]),
+        arguments(&["HGET", "citypulse:{speed}:positions", "t/0"]),
     )
     .await;
     assert_eq!(value, bulk("7"));
@@ -176,7 +176,7 @@ async fn keys_of_another_type_are_an_error_that_changes_nothing() {
     let server = Server::new().await;
     raw(
         &server.store,
-        arguments(&["SET", "citypulse:positions:speed", "x"]),
+        arguments(&["SET", "citypulse:{speed}:positions", "x"]),
     )
     .await;
     let error = server
@@ -191,17 +191,17 @@ async fn keys_of_another_type_are_an_error_that_changes_nothing() {
     );
     raw(
         &server.store,
-        arguments(&["DEL", "citypulse:positions:speed"]),
+        arguments(&["DEL", "citypulse:{speed}:positions"]),
     )
     .await;
     raw(
         &server.store,
-        arguments(&["HSET", "citypulse:positions:speed", "t/0", "x"]),
+        arguments(&["HSET", "citypulse:{speed}:positions", "t/0", "x"]),
     )
     .await;
     let error = server.store.positions("speed").await.expect_err("damaged");
     assert!(
-        error.to_string().contains("citypulse:positions:speed"),
+        error.to_string().contains("citypulse:{speed}:positions"),
         "{error}"
     );
 }

@@ -18,7 +18,7 @@ use parking_lot::{RwLock, RwLockReadGuard};
 pub(crate) use follow::follow;
 pub(crate) use table::{Id, Item, Table};
 
-/// One table per kind. Shared; readers hold a table's lock only while copying
+/// One table per kind of which watchers are told; the others stay empty. Shared; readers hold a table's lock only while copying
 /// references out.
 pub(crate) struct Mirror {
     tables: [RwLock<Table>; Kind::ALL.len()],

@@ -59,6 +59,10 @@ impl HotStore for FailingStore {
         self.check()?;
         self.inner.get(kind, id).await
     }
+    async fn get_many(&self, kind: Kind, ids: &[String]) -> Result<Vec<Option<Entry>>> {
+        self.check()?;
+        self.inner.get_many(kind, ids).await
+    }
     async fn scan(&self, kind: Kind) -> Result<Vec<Entry>> {
         self.check()?;
         self.inner.scan(kind).await

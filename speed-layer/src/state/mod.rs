@@ -99,6 +99,7 @@ impl State {
                 Kind::Camera => self.cameras.restore(entry, written_at_us),
                 Kind::Road => self.traffic.restore(entry, &self.streets, written_at_us),
                 Kind::Weather | Kind::CitySummary | Kind::Health => {}
+                Kind::Window | Kind::Alert | Kind::Lag => {}
             }
         }
     }
