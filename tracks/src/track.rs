@@ -1,0 +1,371 @@
+//! The track of one device.
+
+use std::collections::VecDeque;
+
+use events::columns::date_of;
+use events::{DeviceId, Location, Offset};
+use streets::SegmentIndex;
+
+use crate::{Fix, TeleportLimits};
+
+/// How many fixes a trail holds.
+pub const TRAIL_LENGTH: usize = 20;
+/// Farther than this from where it last moved is a movement, metres; less is
+/// receiver noise.
+const MOVED_M: f64 = 15.0;
+/// From this speed on a vehicle counts as moving, km/h.
+const MOVING_KMH: f64 = 3.0;
+/// A vehicle that has not moved for this long has stopped.
+const STOPPED_AFTER_US: i64 = 30_000_000;
+/// One that has not moved for this long is parked: no part of the traffic.
+const PARKED_AFTER_US: i64 = 120_000_000;
+/// One that has not moved for this long has ended its trip where it last moved.
+const TRIP_ENDS_AFTER_US: i64 = 300_000_000;
+/// Shorter ways say nothing about the heading, metres.
+const HEADING_M: f64 = 5.0;
+/// Not seen moving yet: parked until it moves.
+pub(crate) const NEVER_US: i64 = i64::MIN / 2;
+
+/// One accepted fix of a trail.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TrailPoint {
+    /// Where.
+    pub location: Location,
+    /// Speed over ground, km/h.
+    pub speed_kmh: f64,
+    /// When, microseconds since the epoch.
+    pub timestamp_us: i64,
+}
+
+/// Whether a device moves. That it has gone silent is for those to say who know
+/// what time it is: see [`Track::motion`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Motion {
+    /// It moved within the last 30 s.
+    Moving,
+    /// It did not.
+    Stopped,
+    /// Nothing has been heard of it.
+    Silent,
+}
+
+impl Motion {
+    /// `moving`, `stopped` or `silent`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Motion::Moving => "moving",
+            Motion::Stopped => "stopped",
+            Motion::Silent => "silent",
+        }
+    }
+}
+
+/// From setting off to standing still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trip {
+    /// The first movement, microseconds since the epoch.
+    pub started_at_us: i64,
+    /// The last movement.
+    pub ended_at_us: i64,
+}
+
+/// What a fix says about trips; both when a vehicle sets off after it was silent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TripChange {
+    /// The trip that is over.
+    pub ended: Option<Trip>,
+    /// When the new one began, microseconds since the epoch.
+    pub started_at_us: Option<i64>,
+}
+
+/// A refused jump. The vehicle really is there if the next fix agrees.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Suspect {
+    pub(crate) point: TrailPoint,
+    pub(crate) id: u64,
+}
+
+/// How a fix lies to what is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Reachable,
+    /// Not from where the device was, but from the jump that was refused last.
+    Confirmed,
+    Teleport,
+}
+
+/// What is known of one device, of one partition's records. `X` is what its user
+/// keeps with it; it is neither judged nor stored.
+#[derive(Clone, Debug)]
+pub struct Track<X> {
+    pub(crate) device_id: DeviceId,
+    pub(crate) device_hash: u64,
+    /// Event time and offset of the newest fix: the newest wins, ties by offset.
+    pub(crate) order: (i64, Offset),
+    pub(crate) appended_at_us: i64,
+    pub(crate) heading_deg: Option<f64>,
+    pub(crate) segment: Option<SegmentIndex>,
+    /// The last accepted fixes, newest last; never empty.
+    pub(crate) trail: VecDeque<TrailPoint>,
+    pub(crate) suspect: Option<Suspect>,
+    /// Of the newest fix.
+    pub(crate) last_id: u64,
+    /// Where it last moved.
+    pub(crate) anchor: Location,
+    pub(crate) last_moved_us: i64,
+    pub(crate) trip_started_us: Option<i64>,
+    pub(crate) distance_today_m: f64,
+    pub(crate) dirty: bool,
+    /// What the user of the track keeps with it.
+    pub extra: X,
+}
+
+impl<X: Default> Track<X> {
+    /// The track that begins with `fix`.
+    pub(crate) fn begin(
+        fix: &Fix<'_>,
+        offset: Offset,
+        appended_at_us: i64,
+        device_hash: u64,
+        id: u64,
+    ) -> Self {
+        let moves = fix.speed_kmh >= MOVING_KMH;
+        let mut trail = VecDeque::with_capacity(2);
+        trail.push_back(point_of(fix));
+        Self {
+            device_id: fix.device_id.into(),
+            device_hash,
+            order: (fix.timestamp_us, offset),
+            appended_at_us,
+            heading_deg: fix.heading_deg,
+            segment: None,
+            trail,
+            suspect: None,
+            last_id: id,
+            anchor: fix.location,
+            last_moved_us: if moves { fix.timestamp_us } else { NEVER_US },
+            trip_started_us: moves.then_some(fix.timestamp_us),
+            distance_today_m: 0.0,
+            dirty: false,
+            extra: X::default(),
+        }
+    }
+}
+
+impl<X> Track<X> {
+    pub(crate) fn last(&self) -> TrailPoint {
+        // A track begins with a point and only the oldest of several is removed.
+        self.trail[self.trail.len() - 1]
+    }
+
+    /// The device.
+    pub fn device_id(&self) -> &DeviceId {
+        &self.device_id
+    }
+
+    /// [`hash64`](crate::hash64) of the device's id with seed 0.
+    pub fn device_hash(&self) -> u64 {
+        self.device_hash
+    }
+
+    /// Event time (microseconds since the epoch) and offset of the newest fix.
+    pub fn order(&self) -> (i64, Offset) {
+        self.order
+    }
+
+    /// When the log took the newest fix in, microseconds since the epoch.
+    pub fn appended_at_us(&self) -> i64 {
+        self.appended_at_us
+    }
+
+    /// The newest place.
+    pub fn location(&self) -> Location {
+        self.last().location
+    }
+
+    /// The newest speed, km/h.
+    pub fn speed_kmh(&self) -> f64 {
+        self.last().speed_kmh
+    }
+
+    /// As sent, else derived from the way it came; degrees clockwise from north.
+    pub fn heading_deg(&self) -> Option<f64> {
+        self.heading_deg
+    }
+
+    /// The street it is on.
+    pub fn segment(&self) -> Option<SegmentIndex> {
+        self.segment
+    }
+
+    /// The last accepted fixes, newest last, at most [`TRAIL_LENGTH`].
+    pub fn trail(&self) -> impl ExactSizeIterator<Item = &TrailPoint> {
+        self.trail.iter()
+    }
+
+    /// The newest movement, microseconds since the epoch; none was seen yet
+    /// where absent.
+    pub fn last_moved_us(&self) -> Option<i64> {
+        (self.last_moved_us != NEVER_US).then_some(self.last_moved_us)
+    }
+
+    /// When the trip that it is on began.
+    pub fn trip_started_us(&self) -> Option<i64> {
+        self.trip_started_us
+    }
+
+    /// Metres driven on the UTC day of the newest fix.
+    pub fn distance_today_m(&self) -> f64 {
+        self.distance_today_m
+    }
+
+    /// Its motion as of the newest fix, which is not silence.
+    pub fn motion(&self) -> Motion {
+        match self.order.0 - self.last_moved_us <= STOPPED_AFTER_US {
+            true => Motion::Moving,
+            false => Motion::Stopped,
+        }
+    }
+
+    /// Whether it has been standing for two minutes and more.
+    pub fn is_parked(&self) -> bool {
+        self.order.0 - self.last_moved_us > PARKED_AFTER_US
+    }
+
+    pub(crate) fn step(&self, fix: &Fix<'_>, limits: &TeleportLimits) -> Step {
+        if reachable(&self.last(), fix, limits) {
+            return Step::Reachable;
+        }
+        match self.suspect {
+            Some(suspect) if reachable(&suspect.point, fix, limits) => Step::Confirmed,
+            _ => Step::Teleport,
+        }
+    }
+
+    /// Whether an older fix fits between those around it.
+    pub(crate) fn fits_behind(&self, fix: &Fix<'_>, limits: &TeleportLimits) -> bool {
+        let after = self
+            .trail
+            .iter()
+            .position(|point| point.timestamp_us > fix.timestamp_us);
+        let after = after.unwrap_or(self.trail.len());
+        let neighbours = self.trail.range(after.saturating_sub(1)..self.trail.len().min(after + 1));
+        let mut neighbours = neighbours.peekable();
+        neighbours.peek().is_none() || neighbours.any(|point| reachable(point, fix, limits))
+    }
+
+    /// Takes the newest fix in.
+    pub(crate) fn advance(
+        &mut self,
+        fix: &Fix<'_>,
+        offset: Offset,
+        appended_at_us: i64,
+        id: u64,
+        step: Step,
+    ) -> TripChange {
+        let before = self.last();
+        let way = before.location;
+        if let Some(heading_deg) = fix.heading_deg {
+            self.heading_deg = Some(heading_deg);
+        } else if step == Step::Reachable && distance_m(way, fix.location) > HEADING_M {
+            self.heading_deg = Some(way.bearing_deg(fix.location));
+        }
+        if date_of(fix.timestamp_us) != date_of(self.order.0) {
+            self.distance_today_m = 0.0;
+        }
+        let trip = self.follow_motion(fix, step);
+        self.order = (fix.timestamp_us, offset);
+        self.appended_at_us = appended_at_us;
+        self.last_id = id;
+        self.suspect = None;
+        if self.trail.len() == TRAIL_LENGTH {
+            self.trail.pop_front();
+        }
+        self.trail.push_back(point_of(fix));
+        trip
+    }
+
+    fn follow_motion(&mut self, fix: &Fix<'_>, step: Step) -> TripChange {
+        let mut change = TripChange::default();
+        let gone_m = match step {
+            Step::Reachable => distance_m(self.anchor, fix.location),
+            // It was somewhere else all the time: a correction, no way driven.
+            _ => {
+                self.anchor = fix.location;
+                0.0
+            }
+        };
+        let stands = fix.timestamp_us - self.last_moved_us > TRIP_ENDS_AFTER_US;
+        if stands && let Some(started_at_us) = self.trip_started_us.take() {
+            change.ended = Some(Trip {
+                started_at_us,
+                ended_at_us: self.last_moved_us,
+            });
+        }
+        if gone_m > MOVED_M || fix.speed_kmh >= MOVING_KMH {
+            self.distance_today_m += gone_m;
+            self.anchor = fix.location;
+            self.last_moved_us = fix.timestamp_us;
+            if self.trip_started_us.is_none() {
+                self.trip_started_us = Some(fix.timestamp_us);
+                change.started_at_us = Some(fix.timestamp_us);
+            }
+        }
+        change
+    }
+}
+
+pub(crate) fn point_of(fix: &Fix<'_>) -> TrailPoint {
+    TrailPoint {
+        location: fix.location,
+        speed_kmh: fix.speed_kmh,
+        timestamp_us: fix.timestamp_us,
+    }
+}
+
+/// Whether the way between the two can have been driven.
+fn reachable(from: &TrailPoint, to: &Fix<'_>, limits: &TeleportLimits) -> bool {
+    let distance_m = distance_m(from.location, to.location);
+    if distance_m <= limits.distance_m {
+        return true;
+    }
+    let seconds = ((to.timestamp_us - from.timestamp_us).abs() as f64 / 1e6).max(1.0);
+    distance_m / seconds * 3.6 <= limits.speed_kmh(to.vehicle_type)
+}
+
+/// Great-circle distance, metres; near by on the plane through both, which is
+/// exact to a millionth there.
+fn distance_m(from: Location, to: Location) -> f64 {
+    const M_PER_DEGREE: f64 = 6_371_008.8 * std::f64::consts::PI / 180.0;
+    let (north, east) = (to.latitude - from.latitude, to.longitude - from.longitude);
+    if north == 0.0 && east == 0.0 {
+        return 0.0;
+    }
+    if north.abs() > 0.1 || east.abs() > 0.1 || from.latitude.abs() > 80.0 {
+        return from.distance_m(to);
+    }
+    let middle = (from.latitude + to.latitude).to_radians() / 2.0;
+    let east = east * middle.cos();
+    (north * north + east * east).sqrt() * M_PER_DEGREE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_distances_are_those_of_the_great_circle() {
+        let from = Location {
+            latitude: 57.7,
+            longitude: 11.97,
+        };
+        for (north, east) in [(0.0001, 0.0), (0.0, 0.0001), (0.05, -0.05), (-0.09, 0.09)] {
+            let to = Location {
+                latitude: from.latitude + north,
+                longitude: from.longitude + east,
+            };
+            let exact = from.distance_m(to);
+            assert!((distance_m(from, to) - exact).abs() <= exact * 2e-6, "{north} {east}");
+        }
+    }
+}
