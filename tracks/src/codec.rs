@@ -179,8 +179,18 @@ impl Writer {
             _ => self.int(step_us),
         }
         let numbers = [
-            (point.location.latitude, before.location.latitude, DEGREE, RAW_LATITUDE),
-            (point.location.longitude, before.location.longitude, DEGREE, RAW_LONGITUDE),
+            (
+                point.location.latitude,
+                before.location.latitude,
+                DEGREE,
+                RAW_LATITUDE,
+            ),
+            (
+                point.location.longitude,
+                before.location.longitude,
+                DEGREE,
+                RAW_LONGITUDE,
+            ),
             (point.speed_kmh, before.speed_kmh, SPEED, RAW_SPEED),
         ];
         for (value, before, scale, raw) in numbers {

@@ -39,12 +39,7 @@ pub trait Ground {
 pub struct NoGround;
 
 impl Ground for NoGround {
-    fn locate(
-        &self,
-        _: &Fix<'_>,
-        _: Option<f64>,
-        _: Option<Previous>,
-    ) -> Option<SegmentIndex> {
+    fn locate(&self, _: &Fix<'_>, _: Option<f64>, _: Option<Previous>) -> Option<SegmentIndex> {
         None
     }
 

@@ -58,6 +58,6 @@ mod tests {
         assert_eq!(hash64(0, b""), hash64(0, b""));
         assert_ne!(hash64(0, b"a"), hash64(0, b"a\0"));
         assert_ne!(hash64(0, b"a"), hash64(1, b"a"));
-        assert_eq!(hash64(0, b"device-0000000001"), 0);
+        assert_eq!(hash64(0, b"device-0000000001"), 18_438_425_633_810_629_619);
     }
 }

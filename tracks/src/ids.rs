@@ -82,7 +82,7 @@ impl Ids {
     /// Forgets the minutes that nothing can be added to any more.
     pub(crate) fn close(&mut self, watermark_us: i64) {
         while let Some(first) = self.minutes.first()
-            && first.start_us.saturating_add(events::window::PANE_US) <= watermark_us
+            && first.start_us.saturating_add(crate::PANE_US) <= watermark_us
         {
             let closed = self.minutes.remove(0);
             self.count -= closed.known.len();
@@ -98,7 +98,11 @@ impl Ids {
                 continue;
             }
             let key = format!("{}:{offset}", minute.start_us);
-            let bytes: Vec<u8> = minute.fresh.iter().flat_map(|id| id.to_le_bytes()).collect();
+            let bytes: Vec<u8> = minute
+                .fresh
+                .iter()
+                .flat_map(|id| id.to_le_bytes())
+                .collect();
             minute.fresh.clear();
             minute.cells.push(key.clone());
             cells.push((key, Some(bytes.into())));
@@ -116,7 +120,9 @@ impl Ids {
         }
         let minute = self.minute(start_us);
         let before = minute.known.len();
-        minute.known.extend(words.iter().map(|word| u64::from_le_bytes(*word)));
+        minute
+            .known
+            .extend(words.iter().map(|word| u64::from_le_bytes(*word)));
         minute.cells.push(key.to_owned());
         let added = minute.known.len() - before;
         self.count += added;

@@ -26,3 +26,7 @@ pub use ids::IdsCell;
 pub use limits::{Limits, TeleportLimits};
 pub use track::{Motion, TRAIL_LENGTH, Track, TrailPoint, Trip, TripChange};
 pub use tracker::{Accepted, DeviceSlot, TRACK_PREFIX, Tracker, TrackerCell, Verdict};
+
+/// Length of the minutes that ids are remembered by, which are the panes of
+/// every window, microseconds.
+pub const PANE_US: i64 = 60_000_000;

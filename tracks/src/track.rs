@@ -249,7 +249,9 @@ impl<X> Track<X> {
             .iter()
             .position(|point| point.timestamp_us > fix.timestamp_us);
         let after = after.unwrap_or(self.trail.len());
-        let neighbours = self.trail.range(after.saturating_sub(1)..self.trail.len().min(after + 1));
+        let neighbours = self
+            .trail
+            .range(after.saturating_sub(1)..self.trail.len().min(after + 1));
         let mut neighbours = neighbours.peekable();
         neighbours.peek().is_none() || neighbours.any(|point| reachable(point, fix, limits))
     }
@@ -365,7 +367,10 @@ mod tests {
                 longitude: from.longitude + east,
             };
             let exact = from.distance_m(to);
-            assert!((distance_m(from, to) - exact).abs() <= exact * 2e-6, "{north} {east}");
+            assert!(
+                (distance_m(from, to) - exact).abs() <= exact * 2e-6,
+                "{north} {east}"
+            );
         }
     }
 }

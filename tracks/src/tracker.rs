@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
+use crate::PANE_US;
 use bytes::Bytes;
-use events::window::PANE_US;
 use events::{DeviceId, Event, Offset};
 use streets::SegmentIndex;
 
@@ -267,8 +267,8 @@ impl<X: Default> Tracker<X> {
         let (free, removed) = (&mut self.free, &mut self.removed);
         self.by_hash.retain(|_, slot| {
             let place = &mut tracks[*slot as usize];
-            let gone = place
-                .take_if(|track| appended_at_us - track.appended_at_us > FORGET_AFTER_US);
+            let gone =
+                place.take_if(|track| appended_at_us - track.appended_at_us > FORGET_AFTER_US);
             match gone {
                 Some(track) => {
                     removed.push(track.device_id);
@@ -296,7 +296,10 @@ impl<X: Default> Tracker<X> {
         }
         let mut ids = Vec::new();
         self.ids.drain(offset, &mut ids);
-        cells.extend(ids.into_iter().map(|(key, value)| (format!("{IDS_PREFIX}{key}"), value)));
+        cells.extend(
+            ids.into_iter()
+                .map(|(key, value)| (format!("{IDS_PREFIX}{key}"), value)),
+        );
         cells
     }
 

@@ -14,7 +14,12 @@ const M: f64 = 1.0 / 111_195.08;
 struct Chessboard;
 
 impl Ground for Chessboard {
-    fn locate(&self, fix: &Fix<'_>, _: Option<f64>, previous: Option<Previous>) -> Option<SegmentIndex> {
+    fn locate(
+        &self,
+        fix: &Fix<'_>,
+        _: Option<f64>,
+        previous: Option<Previous>,
+    ) -> Option<SegmentIndex> {
         let square = |degrees: f64| (degrees / M / 100.0).floor() as i64;
         let here = square(fix.location.latitude) * 31 + square(fix.location.longitude);
         let here = SegmentIndex(here.rem_euclid(1000) as u32);
@@ -40,7 +45,12 @@ const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 struct Named;
 
 impl Ground for Named {
-    fn locate(&self, fix: &Fix<'_>, heading: Option<f64>, previous: Option<Previous>) -> Option<SegmentIndex> {
+    fn locate(
+        &self,
+        fix: &Fix<'_>,
+        heading: Option<f64>,
+        previous: Option<Previous>,
+    ) -> Option<SegmentIndex> {
         let found = Chessboard.locate(fix, heading, previous)?;
         Some(SegmentIndex(found.0 % NAMES.len() as u32))
     }
@@ -77,7 +87,13 @@ fn taxi(device: &str, id: &str, at_s: i64, location: Location, speed_kmh: f64) -
 }
 
 fn fix(at_s: i64, north_m: f64, speed_kmh: f64) -> Event {
-    taxi("t", &format!("{at_s}/{north_m}"), at_s, at(north_m, 0.0), speed_kmh)
+    taxi(
+        "t",
+        &format!("{at_s}/{north_m}"),
+        at_s,
+        at(north_m, 0.0),
+        speed_kmh,
+    )
 }
 
 struct Judge {
@@ -100,7 +116,8 @@ impl Judge {
     fn judge_at(&mut self, event: &Event, watermark_us: i64) -> Verdict {
         let offset = self.offset;
         self.offset += 1;
-        self.tracker.judge(event, offset, event.timestamp_us, watermark_us, &Named)
+        self.tracker
+            .judge(event, offset, event.timestamp_us, watermark_us, &Named)
     }
 
     fn accepted(&mut self, event: &Event) -> Accepted {
@@ -154,7 +171,10 @@ fn how_fast_is_possible_depends_on_the_vehicle() {
     let away = at(250.0 / 3.6 * 10.0, 0.0);
     let mut judge = Judge::new();
     judge.accepted(&fix(0, 0.0, 30.0));
-    assert_eq!(judge.judge(&taxi("t", "x", 10, away, 30.0)), Verdict::Teleport);
+    assert_eq!(
+        judge.judge(&taxi("t", "x", 10, away, 30.0)),
+        Verdict::Teleport
+    );
     let car = |id: &str, at_s: i64, location| Event {
         body: Body::Vehicle(Vehicle {
             location,
@@ -220,7 +240,11 @@ fn the_distance_of_the_day_begins_with_the_utc_day() {
     judge.accepted(&fix(from_start - 10, 100.0, 36.0));
     judge.accepted(&fix(from_start + 10, 300.0, 36.0));
     let (_, track) = judge.tracker.by_id("t").unwrap();
-    assert!((track.distance_today_m() - 200.0).abs() < 0.01, "{}", track.distance_today_m());
+    assert!(
+        (track.distance_today_m() - 200.0).abs() < 0.01,
+        "{}",
+        track.distance_today_m()
+    );
 }
 
 #[test]
@@ -252,7 +276,9 @@ fn a_device_that_was_silent_for_a_day_begins_anew() {
     judge.accepted(&fix(0, 0.0, 36.0));
     judge.accepted(&fix(10, 100.0, 36.0));
     judge.cells();
-    judge.tracker.forget_silent(START_US + 25 * 3600 * SECOND_US);
+    judge
+        .tracker
+        .forget_silent(START_US + 25 * 3600 * SECOND_US);
     assert!(judge.tracker.is_empty());
     let cells = judge.cells();
     assert!(cells.contains(&("track:t".to_owned(), None)), "{cells:?}");
@@ -260,7 +286,14 @@ fn a_device_that_was_silent_for_a_day_begins_anew() {
 
 /// Fixes of three devices around two places, some far away, some twice.
 fn events() -> impl Strategy<Value = Vec<Event>> {
-    let one = (0..3u8, 0..400i64, 0..3000i64, 0..60u8, 0..12u8, any::<bool>());
+    let one = (
+        0..3u8,
+        0..400i64,
+        0..3000i64,
+        0..60u8,
+        0..12u8,
+        any::<bool>(),
+    );
     let one = one.prop_map(|(device, at_s, north_dm, speed, kind, round)| {
         let north_m = north_dm as f64 / 10.0;
         let location = match kind {
@@ -272,7 +305,13 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
             },
             _ => at(north_m, 3.3),
         };
-        taxi(&format!("d{device}"), &format!("{at_s}"), at_s, location, f64::from(speed) / 2.0)
+        taxi(
+            &format!("d{device}"),
+            &format!("{at_s}"),
+            at_s,
+            location,
+            f64::from(speed) / 2.0,
+        )
     });
     prop::collection::vec(one, 1..150)
 }
