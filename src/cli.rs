@@ -3,6 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use generators::Rate;
+use generators::replay::Speed;
+
+use crate::{flags, terminal};
 
 /// The live city, on one machine or many.
 #[derive(Parser)]
@@ -47,7 +51,7 @@ pub struct Common {
     #[arg(long, global = true, value_name = "N")]
     pub flight_port: Option<u16>,
     /// What is logged: error, warn, info, debug, or target=level
-    #[arg(long, global = true, value_name = "FILTER", default_value = "info")]
+    #[arg(long, global = true, value_name = "FILTER", default_value = "info", value_parser = terminal::log_filter)]
     pub log: String,
 }
 
@@ -92,7 +96,7 @@ pub enum Command {
 #[derive(Args, Clone, Debug, Default)]
 pub struct UpArgs {
     /// Do not simulate a city; wait for data of your own
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["vehicles", "seed", "interval", "rate", "dirt"])]
     pub no_generators: bool,
     #[command(flatten)]
     pub generate: GenerateArgs,
@@ -101,19 +105,19 @@ pub struct UpArgs {
 #[derive(Args, Clone, Debug, Default)]
 pub struct GenerateArgs {
     /// Vehicles in the simulated city [default: 500]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = flags::vehicles)]
     pub vehicles: Option<usize>,
     /// The city's seed number: the same seed gives the same city
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
     /// Seconds between two fixes of a vehicle, 1 to 60 [default: 1]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = flags::interval)]
     pub interval: Option<f64>,
     /// Events per second, or `max`; instead of --interval
-    #[arg(long, value_name = "N|max")]
-    pub rate: Option<String>,
+    #[arg(long, value_name = "N|max", value_parser = flags::rate, conflicts_with = "interval")]
+    pub rate: Option<Rate>,
     /// Share of dirty events in percent, 0 to 100 [default: about 2]
-    #[arg(long, value_name = "PERCENT")]
+    #[arg(long, value_name = "PERCENT", value_parser = flags::dirt)]
     pub dirt: Option<f64>,
 }
 
@@ -129,11 +133,11 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "TOPIC")]
     pub stream: Option<String>,
     /// For csv: which column holds a field; repeatable
-    #[arg(long, value_name = "FIELD=COLUMN")]
-    pub map: Vec<String>,
+    #[arg(long, value_name = "FIELD=COLUMN", value_parser = flags::mapping)]
+    pub map: Vec<(String, String)>,
     /// As recorded (1x), faster (60x), or as fast as possible (max)
-    #[arg(long, default_value = "1x", value_name = "1x|60x|max")]
-    pub speed: String,
+    #[arg(long, default_value = "1x", value_name = "1x|60x|max", value_parser = flags::speed)]
+    pub speed: Speed,
     /// Shift event times so that the recording starts now
     #[arg(long, value_name = "now", value_parser = ["now"])]
     pub rebase: Option<String>,

@@ -4,6 +4,7 @@
 mod cli;
 mod commands;
 mod config;
+mod flags;
 mod instance;
 mod layers;
 mod platform;
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: cannot start the runtime: {error}");
+            terminal::tell(&format!("error: cannot start the runtime: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -37,8 +38,9 @@ fn main() -> ExitCode {
     runtime.shutdown_timeout(std::time::Duration::from_millis(200));
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<terminal::ReaderGone>() => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", terminal::one_sentence(&error));
+            terminal::tell(&format!("error: {}", terminal::one_sentence(&error)));
             ExitCode::FAILURE
         }
     }

@@ -143,6 +143,7 @@ impl Platform {
 
     /// The lake, without reaching for it yet.
     pub async fn open_lake(&self) -> Result<Arc<Lake>> {
+        self.config.check_lake_keys()?;
         let section = &self.config.s3;
         let url = self.config.lake_url();
         let allow_http = section

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{self, Deserializer, Visitor};
+use serde::de::{self, Deserializer, Unexpected, Visitor};
 use serde::{Deserialize, Serialize};
 
 /// The simulated city and how fast it speaks.
@@ -110,11 +110,13 @@ impl<'de> Deserialize<'de> for Rate {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Rate, E> {
-                text.parse().map_err(E::custom)
+                let wrong = |_| E::invalid_value(Unexpected::Str(text), &self);
+                text.parse().map_err(wrong)
             }
 
             fn visit_f64<E: de::Error>(self, rate: f64) -> Result<Rate, E> {
-                rate.to_string().parse().map_err(E::custom)
+                let wrong = |_| E::invalid_value(Unexpected::Float(rate), &self);
+                rate.to_string().parse().map_err(wrong)
             }
 
             fn visit_u64<E: de::Error>(self, rate: u64) -> Result<Rate, E> {
@@ -204,7 +206,8 @@ impl GeneratorConfig {
             }
         }
         let sum: f64 = shares.iter().map(|(_, share)| share).sum();
-        if sum > 1.0 {
+        // Shares that were scaled to 1 may miss it by a rounding error.
+        if sum > 1.0 + 1e-9 {
             return Err(format!(
                 "the shares of generators.dirt add up to {sum}: expected at most 1"
             ));
@@ -264,7 +267,7 @@ mod tests {
         assert!(
             rate("-1")
                 .unwrap_err()
-                .contains("expected interval, max or a number")
+                .contains("expected \"interval\", \"max\" or a number")
         );
     }
 

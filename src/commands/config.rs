@@ -3,9 +3,9 @@
 use anyhow::Result;
 
 use crate::config::Config;
+use crate::terminal;
 
 /// Prints the effective configuration as TOML, secrets masked.
 pub fn run(config: &Config) -> Result<()> {
-    print!("{}", config.masked());
-    Ok(())
+    terminal::print(config.masked())
 }

@@ -18,7 +18,7 @@ use crate::terminal;
 
 /// Runs the command.
 pub async fn run(cli: Cli) -> Result<()> {
-    terminal::start_logging(&cli.common.log)?;
+    terminal::start_logging(&cli.common.log);
     let config = effective(&cli.common)?;
     match cli.command {
         Command::Up(args) => {

@@ -9,8 +9,7 @@ use anyhow::{Context, Result, bail};
 use clap::error::ErrorKind;
 use events::Stream;
 use generators::replay::{
-    Format, HttpSink, Input, LogSink, ReplayOptions, SendError, Sink, Speed, Summary,
-    parse_mapping, run_replay,
+    Format, HttpSink, Input, LogSink, ReplayOptions, SendError, Sink, Summary, run_replay,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -19,7 +18,7 @@ use crate::cli::{ReplayArgs, ReplayFormat};
 use crate::config::Config;
 use crate::instance::running_address;
 use crate::platform::Platform;
-use crate::terminal::one_sentence;
+use crate::terminal::{self, one_sentence};
 use display::Display;
 
 /// A log that cannot be reached for this long is given up before anything is
@@ -45,11 +44,8 @@ pub async fn run(config: Config, args: ReplayArgs) -> Result<()> {
         match one(&options, target.sink.as_mut(), &shutdown).await {
             Ok(summary) => taken += summary.accepted_now,
             Err(error) => {
-                eprintln!(
-                    "error: {}: {}",
-                    name_of(&options.input),
-                    one_sentence(&error)
-                );
+                let name = name_of(&options.input);
+                terminal::tell(&format!("error: {name}: {}", one_sentence(&error)));
                 failed = Some(name_of(&options.input));
             }
         }
@@ -75,7 +71,9 @@ async fn one(
     let replayed = run_replay(options, sink, &mut |update| display.show(update), shutdown).await;
     display.clear();
     let summary = replayed?;
-    println!("{}", display::in_one_line(&name, &summary, began.elapsed()));
+    // The other files are replayed although nobody reads about this one.
+    let line = display::in_one_line(&name, &summary, began.elapsed());
+    let _ = terminal::print(line + "\n");
     Ok(summary)
 }
 
@@ -131,14 +129,7 @@ fn options(config: &Config, args: &ReplayArgs, file: &std::path::Path) -> Result
             .stream(name)
             .unwrap_or_else(|| bad_usage(format!("--stream {name:?}: expected one of {}", known())))
     });
-    let speed: Speed = args
-        .speed
-        .parse()
-        .unwrap_or_else(|error| bad_usage(format!("--speed: {error}")));
-    let map = args.map.iter().map(|pair| parse_mapping(pair));
-    let map = map
-        .collect::<Result<_, _>>()
-        .unwrap_or_else(|error| bad_usage(format!("--map: {error}")));
+    refuse_unused(args);
     Ok(ReplayOptions {
         input: if file.as_os_str() == "-" {
             Input::Stdin
@@ -147,14 +138,28 @@ fn options(config: &Config, args: &ReplayArgs, file: &std::path::Path) -> Result
         },
         format: format_of(args.format),
         stream,
-        map,
-        speed,
+        map: args.map.clone(),
+        speed: args.speed,
         rebase_to_now: args.rebase.is_some(),
         state_dir: Some(config.data_dir.join("replay")),
         restart: args.restart,
         topics,
         ..ReplayOptions::file(file)
     })
+}
+
+/// A flag that would change nothing was meant otherwise.
+fn refuse_unused(args: &ReplayArgs) {
+    let (format, tells_fields) = (args.format, [ReplayFormat::Auto, ReplayFormat::Csv]);
+    let names_stream = [ReplayFormat::Auto, ReplayFormat::Csv, ReplayFormat::Ndjson];
+    if !args.map.is_empty() && !tells_fields.contains(&format) {
+        bad_usage::<()>("--map has no effect on this --format; expected it with csv".to_owned());
+    }
+    if args.stream.is_some() && !names_stream.contains(&format) {
+        bad_usage::<()>(
+            "--stream has no effect on this --format; expected it with ndjson or csv".to_owned(),
+        );
+    }
 }
 
 /// As clap answers a bad flag: exit code 2.

@@ -1,6 +1,5 @@
 //! `citypulse sql`
 
-use std::io::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -13,6 +12,7 @@ use crate::cli::{RowFormat, SqlArgs};
 use crate::config::Config;
 use crate::instance::running_address;
 use crate::platform::Platform;
+use crate::terminal::print;
 
 /// Longer than any statement may run.
 const TIMEOUT: Duration = Duration::from_secs(600);
@@ -25,13 +25,6 @@ pub async fn run(config: Config, args: SqlArgs) -> Result<()> {
         Some(address) => ask(&address, &args).await,
         None => compute(config, &args).await,
     }
-}
-
-fn print(bytes: &[u8]) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(bytes)
-        .and_then(|()| out.flush())
-        .context("cannot write the answer")
 }
 
 fn format_of(args: &SqlArgs) -> output::Format {
@@ -74,12 +67,21 @@ async fn ask(address: &str, args: &SqlArgs) -> Result<()> {
     let batches = reader
         .collect::<Result<Vec<_>, _>>()
         .context("the instance's answer is damaged")?;
-    println!("{}", arrow::util::pretty::pretty_format_batches(&batches)?);
-    Ok(())
+    let table = arrow::util::pretty::pretty_format_batches(&batches)?;
+    print(format!("{table}\n"))
 }
 
 /// In this process, over the same lake and log that a server would use.
 async fn compute(config: Config, args: &SqlArgs) -> Result<()> {
+    let folder = &config.data_dir;
+    // Asking changes nothing: an empty platform is not made for it.
+    if !config.uses_kafka() && !folder.is_dir() {
+        bail!(
+            "data folder {} does not exist, so there is nothing to ask; `citypulse up` fills one, \
+             --data-dir names another, --to asks a running instance",
+            folder.display()
+        );
+    }
     let mut platform = Platform::new(config)?;
     let log = platform.open_log()?;
     log.create_topics(&platform.topic_specs()).await?;

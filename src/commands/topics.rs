@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use crate::config::Config;
 use crate::platform::Platform;
+use crate::terminal;
 
 /// Creates the missing topics and lists what each retains.
 pub async fn run(config: Config) -> Result<()> {
@@ -11,19 +12,20 @@ pub async fn run(config: Config) -> Result<()> {
     let log = platform.open_log()?;
     let specs = platform.topic_specs();
     log.create_topics(&specs).await?;
-    println!(
-        "{:<40} {:>9} {:>14} {:>14} {:>14}",
+    let mut table = format!(
+        "{:<40} {:>9} {:>14} {:>14} {:>14}\n",
         "topic", "partition", "oldest", "next", "records"
     );
     for spec in specs {
         for bounds in log.bounds(&spec.name).await? {
             let records = bounds.end - bounds.start;
             let partition = bounds.partition;
-            println!(
-                "{:<40} {:>9} {:>14} {:>14} {:>14}",
+            table.push_str(&format!(
+                "{:<40} {:>9} {:>14} {:>14} {:>14}\n",
                 partition.topic, partition.partition, bounds.start, bounds.end, records
-            );
+            ));
         }
     }
-    platform.close().await
+    platform.close().await?;
+    terminal::print(table)
 }

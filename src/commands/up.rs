@@ -10,6 +10,7 @@ use crate::commands::generate;
 use crate::config::Config;
 use crate::layers::Layers;
 use crate::platform::Platform;
+use crate::terminal;
 
 /// Runs until told to stop.
 pub async fn run(mut config: Config, args: UpArgs) -> Result<()> {
@@ -60,8 +61,7 @@ pub fn address(listener: &TcpListener) -> Result<String> {
     Ok(format!("http://{local}"))
 }
 
-/// Tells people where to look.
+/// Tells people where to look. A server goes on although nobody listens.
 pub fn announce(address: &str) {
-    println!("dashboard: {address}");
-    println!("api docs:  {address}/docs");
+    let _ = terminal::print(format!("dashboard: {address}\napi docs:  {address}/docs\n"));
 }

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use generators::replay::{Status, Summary, Update};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::terminal::tell;
+
 /// Without a terminal, one line so often.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 /// Bad rows that are printed; the others are counted.
@@ -78,14 +80,15 @@ impl Display {
             let total = status.total_bytes.filter(|total| *total > 0);
             let share = total
                 .map(|total| format!(", {:.0} %", 100.0 * status.read_bytes as f64 / total as f64));
-            eprintln!("{}: {figures}{}", self.name, share.unwrap_or_default());
+            let share = share.unwrap_or_default();
+            tell(&format!("{}: {figures}{share}", self.name));
         }
     }
 
     fn print(&self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+            Some(bar) => bar.suspend(|| tell(line)),
+            None => tell(line),
         }
     }
 }

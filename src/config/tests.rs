@@ -1,0 +1,150 @@
+use super::*;
+
+fn read(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    Config::read(
+        None,
+        variables
+            .iter()
+            .map(|(key, value)| (key.to_string(), value.to_string())),
+    )
+}
+
+fn file(text: &str) -> Result<Config, ConfigError> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("citypulse.toml");
+    std::fs::write(&path, text).unwrap();
+    Config::read(Some(&path), std::iter::empty())
+}
+
+#[test]
+fn without_settings_everything_is_embedded() {
+    let config = read(&[]).unwrap();
+    assert!(!config.uses_kafka() && !config.uses_redis());
+    assert_eq!(config.lake_url(), "data/lake");
+    assert_eq!(config.server.host, "127.0.0.1");
+}
+
+#[test]
+fn names_of_existing_deployments_are_read_and_ours_win() {
+    let config = read(&[
+        ("KAFKA_BOOTSTRAP_SERVERS", "k:9092"),
+        ("REDIS_HOST", "r"),
+        ("REDIS_PORT", "6400"),
+        ("REDIS_PASSWORD", "0123"),
+        ("S3_BUCKET", "city"),
+        ("VEHICLE_TOPIC", "cars"),
+        ("API_PORT", "8001"),
+        ("CITYPULSE_SERVER__PORT", "8002"),
+    ])
+    .unwrap();
+    assert!(config.uses_kafka() && config.uses_redis());
+    assert_eq!(config.redis.port, 6400);
+    assert_eq!(config.redis.password.as_deref(), Some("0123"));
+    assert_eq!(config.lake_url(), "s3://city/lake");
+    assert_eq!(
+        config.topic_names().topic(Stream::VehicleData).as_ref(),
+        "cars"
+    );
+    assert_eq!(config.server.port, 8002);
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_the_nearest_name() {
+    let error = file("[speed]\nlatenes_s = 5\n").unwrap_err().to_string();
+    assert!(
+        error.contains("speed.latenes_s") && error.contains("lateness_s"),
+        "{error}"
+    );
+    let error = read(&[("CITYPULSE_SERVER__PROT", "1")])
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("prot") && error.contains("port"), "{error}");
+}
+
+#[test]
+fn a_wrong_value_is_refused_with_what_was_expected() {
+    let error = read(&[("CITYPULSE_SERVER__PORT", "many")])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("server.port") && error.contains("many"),
+        "{error}"
+    );
+    let error = file("[log]\npartitions = 0\n").unwrap_err().to_string();
+    assert!(
+        error.contains("log.partitions") && error.contains("1 to 1024"),
+        "{error}"
+    );
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let config = read(&[
+        ("REDIS_URL", "redis://me:hunter2@localhost:6379"),
+        ("AWS_SECRET_ACCESS_KEY", "hunter3"),
+        ("REDIS_PASSWORD", "hunter4"),
+    ])
+    .unwrap();
+    assert!(!config.masked().contains("hunter"), "{}", config.masked());
+    assert!(config.masked().contains("********"));
+}
+
+#[test]
+fn a_value_of_the_wrong_kind_is_explained_without_programmers_words() {
+    let refused = |text: &str| file(text).unwrap_err().to_string();
+    assert_eq!(
+        refused("[generators]\nvehicles = \"many\"\n"),
+        "setting generators.vehicles is \"many\"; expected a whole number, 0 or more"
+    );
+    assert_eq!(
+        refused("[generators]\nvehicles = -1\n"),
+        "setting generators.vehicles is -1; expected a whole number, 0 or more"
+    );
+    assert_eq!(
+        refused("[generators]\nrate = \"fast\"\n"),
+        "setting generators.rate is \"fast\"; expected \"interval\", \"max\" or a number of events a \
+         second above 0"
+    );
+    assert_eq!(
+        refused("[server]\nport = 70000\n"),
+        "setting server.port is 70000; expected a whole number from 0 to 65535"
+    );
+    assert_eq!(
+        refused("server = 1\n"),
+        "setting server is 1; expected a section with keys of its own"
+    );
+}
+
+#[test]
+fn a_city_that_makes_no_sense_is_refused_by_every_command() {
+    let error = file("[generators]\ninterval_s = 0.0\n").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "setting generators.interval_s is 0: expected 1 to 60 seconds"
+    );
+}
+
+#[test]
+fn a_server_of_ones_own_needs_keys_and_the_error_says_where_they_are() {
+    let stack = [
+        ("CITYPULSE_LAKE__URL", "s3://citypulse/lake"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:9000"),
+    ];
+    let error = read(&stack).unwrap().check_lake_keys().unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.contains("stack/env")
+            && error.contains("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+        "{error}"
+    );
+    let half = [stack[0], stack[1], ("AWS_ACCESS_KEY_ID", "me")];
+    let error = read(&half).unwrap().check_lake_keys().unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains(": AWS_SECRET_ACCESS_KEY not set")
+    );
+    // AWS itself also takes roles and profiles.
+    assert!(read(&stack[..1]).unwrap().check_lake_keys().is_ok());
+    assert!(read(&[]).unwrap().check_lake_keys().is_ok());
+}

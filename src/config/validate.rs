@@ -1,0 +1,99 @@
+//! Values that are well formed and still make no sense.
+
+use super::{Config, ConfigError};
+
+impl Config {
+    /// # Errors
+    /// Names the first setting that is out of its range.
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        let range = |key: &str, value: f64, ok: bool, expected: &str| match ok {
+            true => Ok(()),
+            false => Err(ConfigError::Value {
+                key: key.into(),
+                value: value.to_string(),
+                expected: expected.into(),
+            }),
+        };
+        let partitions = self.log.partitions;
+        range(
+            "log.partitions",
+            partitions.into(),
+            (1..=1024).contains(&partitions),
+            "1 to 1024",
+        )?;
+        let age = self.batch.flush_age_s;
+        range(
+            "batch.flush_age_s",
+            age,
+            (0.1..=86_400.0).contains(&age),
+            "0.1 to 86400 seconds",
+        )?;
+        let idle = self.batch.flush_idle_s;
+        range(
+            "batch.flush_idle_s",
+            idle,
+            (0.1..=86_400.0).contains(&idle),
+            "0.1 to 86400 seconds",
+        )?;
+        let flush = self.batch.flush_mib;
+        range(
+            "batch.flush_mib",
+            flush as f64,
+            (1..=4096).contains(&flush),
+            "1 to 4096 MiB",
+        )?;
+        let window = self.speed.traffic_window_s;
+        range(
+            "speed.traffic_window_s",
+            window.into(),
+            (1..=3600).contains(&window),
+            "1 to 3600 seconds",
+        )?;
+        let protocol = self.kafka.security_protocol.to_uppercase();
+        if !["PLAINTEXT", "SSL"].contains(&protocol.as_str()) {
+            return Err(ConfigError::Value {
+                key: "kafka.security_protocol".into(),
+                value: self.kafka.security_protocol.clone(),
+                expected: "PLAINTEXT or SSL".into(),
+            });
+        }
+        if self.uses_kafka() && self.kafka.bootstrap_servers.is_empty() {
+            return Err(ConfigError::Value {
+                key: "kafka.bootstrap_servers".into(),
+                value: String::new(),
+                expected: "host:port of a broker, because log.backend is kafka".into(),
+            });
+        }
+        self.generators.validate().map_err(ConfigError::Senseless)
+    }
+
+    /// Whether the object store of the lake can be asked at all. A server other
+    /// than AWS knows no roles and profiles: without keys it refuses, or worse,
+    /// credentials are looked for on the network first.
+    ///
+    /// # Errors
+    /// Says which variables are missing and where those of `make stack` are.
+    pub fn check_lake_keys(&self) -> Result<(), ConfigError> {
+        let url = self.lake_url();
+        if !url.starts_with("s3://") {
+            return Ok(());
+        }
+        let missing = match (&self.s3.access_key_id, &self.s3.secret_access_key) {
+            (Some(_), Some(_)) => return Ok(()),
+            (Some(_), None) => "AWS_SECRET_ACCESS_KEY",
+            (None, Some(_)) => "AWS_ACCESS_KEY_ID",
+            (None, None) => "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        };
+        let is_aws = |endpoint: &str| endpoint.contains("amazonaws.com");
+        let endpoint = match self.s3.endpoint.as_deref() {
+            Some(endpoint) if !is_aws(endpoint) => format!(" at {endpoint}"),
+            _ if missing.contains(" and ") => return Ok(()),
+            _ => String::new(),
+        };
+        Err(ConfigError::NoKeys {
+            url,
+            endpoint,
+            missing,
+        })
+    }
+}

@@ -1,0 +1,124 @@
+//! Values of flags, read so that a wrong one is answered with what is expected.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use generators::replay::{Speed, parse_mapping};
+use generators::{GeneratorConfig, Rate};
+
+/// `--vehicles`
+pub fn vehicles(text: &str) -> Result<usize, String> {
+    within(text, 0..=GeneratorConfig::VEHICLES_MAX, "a whole number")
+}
+
+/// `--interval`, seconds.
+pub fn interval(text: &str) -> Result<f64, String> {
+    within(text, 1.0..=60.0, "seconds")
+}
+
+/// `--dirt`, percent.
+pub fn dirt(text: &str) -> Result<f64, String> {
+    within(text, 0.0..=100.0, "a percentage")
+}
+
+/// `--rate`
+pub fn rate(text: &str) -> Result<Rate, String> {
+    let expected = || "expected max or a number of events a second above 0".to_owned();
+    text.parse().map_err(|_| expected())
+}
+
+/// `--speed`
+pub fn speed(text: &str) -> Result<Speed, String> {
+    let expected = || "expected max or a multiple above 0, such as 1x or 60x".to_owned();
+    text.parse().map_err(|_| expected())
+}
+
+/// `--map`
+pub fn mapping(text: &str) -> Result<(String, String), String> {
+    let expected = || "expected field=column, such as device_id=bus_number".to_owned();
+    parse_mapping(text).map_err(|_| expected())
+}
+
+fn within<N>(text: &str, range: RangeInclusive<N>, what: &str) -> Result<N, String>
+where
+    N: FromStr + PartialOrd + Display,
+{
+    // NaN is in no range.
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| format!("expected {what} from {} to {}", range.start(), range.end()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use crate::cli::Cli;
+
+    /// What is said about a command line that clap refuses; it exits with 2 then.
+    fn refused(line: &str) -> String {
+        let error = Cli::try_parse_from(line.split(' '))
+            .map(|_| ())
+            .expect_err(line);
+        assert_eq!(error.exit_code(), 2, "{line}");
+        error.to_string()
+    }
+
+    #[test]
+    fn a_wrong_value_is_bad_usage_and_names_what_is_expected() {
+        let rate = "max or a number of events a second above 0";
+        let seconds = "seconds from 1 to 60";
+        for (line, expected) in [
+            ("citypulse generate --rate 0", rate),
+            ("citypulse generate --rate abc", rate),
+            ("citypulse up --rate=-5", rate),
+            ("citypulse generate --interval 0", seconds),
+            ("citypulse generate --interval 61", seconds),
+            ("citypulse generate --interval nan", seconds),
+            (
+                "citypulse generate --dirt 101",
+                "a percentage from 0 to 100",
+            ),
+            ("citypulse generate --dirt=-1", "a percentage from 0 to 100"),
+            (
+                "citypulse up --vehicles many",
+                "a whole number from 0 to 100000",
+            ),
+            (
+                "citypulse up --vehicles 100001",
+                "a whole number from 0 to 100000",
+            ),
+            ("citypulse replay f --speed 0", "max or a multiple above 0"),
+            ("citypulse replay f --map device_id", "field=column"),
+            ("citypulse topics --log loud", "error, warn, info, debug"),
+        ] {
+            let said = refused(line);
+            let value = line.rsplit([' ', '=']).next().unwrap_or_default();
+            assert!(
+                said.contains(expected) && said.contains(value),
+                "{line}: {said}"
+            );
+        }
+    }
+
+    #[test]
+    fn flags_that_cancel_each_other_are_refused() {
+        for line in [
+            "citypulse generate --rate 100 --interval 2",
+            "citypulse up --no-generators --rate 100",
+            "citypulse up --no-generators --vehicles 10",
+            "citypulse up --no-generators --interval 2",
+            "citypulse up --no-generators --dirt 0",
+            "citypulse up --no-generators --seed 7",
+        ] {
+            assert!(refused(line).contains("cannot be used with"), "{line}");
+        }
+        for line in [
+            "citypulse up --rate max --dirt 100",
+            "citypulse up --no-generators --port 8080",
+            "citypulse generate --interval 60",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+    }
+}
