@@ -1,6 +1,71 @@
 //! Mergeable aggregates: partials combine in any order to the same result, so
 //! that speed layer, batch layer and readers agree to the last bit.
 
+use crate::sketch::Sketch;
+
+/// What a window keeps of the values in it: exact moments and a sketch of their
+/// quantiles.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Aggregate {
+    /// Count, sum, minimum, maximum: exact.
+    pub moments: Moments,
+    /// Quantiles, within 1 %.
+    pub sketch: Sketch,
+}
+
+impl Aggregate {
+    /// Takes one more value in. NaN is no value and is left out.
+    #[inline]
+    pub fn add(&mut self, value: f64) {
+        self.moments.add(value);
+        self.sketch.add(value);
+    }
+
+    /// Takes all of another's values in.
+    pub fn merge(&mut self, other: &Self) {
+        self.moments.merge(&other.moments);
+        self.sketch.merge(&other.sketch);
+    }
+
+    /// About the value of that rank ([`Sketch::quantile`]), and never outside the
+    /// smallest and largest one: exact where all values are the same.
+    pub fn quantile(&self, q: f64) -> Option<f64> {
+        let about = self.sketch.quantile(q)?;
+        Some(about.clamp(self.moments.min, self.moments.max))
+    }
+
+    /// Whether there are no values.
+    pub fn is_empty(&self) -> bool {
+        self.moments.is_empty()
+    }
+
+    /// The moments' bytes, then the sketch's.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = self.moments.to_bytes().to_vec();
+        bytes.extend(self.sketch.to_bytes());
+        bytes
+    }
+
+    /// Reads what [`Aggregate::to_bytes`] wrote; `None` where it is anything else,
+    /// also where moments and sketch do not count the same number of values.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (moments, sketch) = bytes.split_at_checked(Moments::ENCODED_LEN)?;
+        let moments = Moments::from_bytes(moments)?;
+        let sketch = Sketch::from_bytes(sketch)?;
+        // Clamping quantiles relies on it.
+        let is_sound = moments.is_empty() || moments.min <= moments.max;
+        (is_sound && moments.count == sketch.count()).then_some(Self { moments, sketch })
+    }
+}
+
+impl FromIterator<f64> for Aggregate {
+    fn from_iter<I: IntoIterator<Item = f64>>(values: I) -> Self {
+        let mut aggregate = Self::default();
+        values.into_iter().for_each(|value| aggregate.add(value));
+        aggregate
+    }
+}
+
 /// Count, sum, minimum and maximum of some measured values.
 ///
 /// The sum is kept in whole billionths, because adding floats depends on their
@@ -41,10 +106,14 @@ impl Moments {
         // Minus zero becomes zero: which of the two is smaller depends on the order.
         let value = value + 0.0;
         let summand = value.clamp(-Self::SUMMAND_MAX, Self::SUMMAND_MAX);
+        let nano = (summand * Self::NANO).round();
+        // The conversion to 64 bits is one instruction, that to 128 a call.
+        let nano = match nano.abs() < i64::MAX as f64 {
+            true => i128::from(nano as i64),
+            false => nano as i128,
+        };
         self.count += 1;
-        self.sum_nano = self
-            .sum_nano
-            .saturating_add((summand * Self::NANO).round() as i128);
+        self.sum_nano = self.sum_nano.saturating_add(nano);
         self.min = self.min.min(value);
         self.max = self.max.max(value);
     }
@@ -140,6 +209,23 @@ mod tests {
     }
 
     #[test]
+    fn quantiles_stay_between_the_extremes() {
+        let aggregate: Aggregate = [7.3; 5].into_iter().collect();
+        assert_eq!(aggregate.quantile(0.5), Some(7.3));
+        let aggregate: Aggregate = [-4.0, 21.5].into_iter().collect();
+        assert_eq!(aggregate.quantile(0.0), Some(-4.0));
+        assert_eq!(Aggregate::default().quantile(0.5), None);
+    }
+
+    #[test]
+    fn parts_that_do_not_belong_together_are_no_aggregate() {
+        let mut bytes = Moments::of(1.0).to_bytes().to_vec();
+        bytes.extend(Sketch::default().to_bytes());
+        assert_eq!(Aggregate::from_bytes(&bytes), None);
+        assert_eq!(Aggregate::from_bytes(&bytes[..39]), None);
+    }
+
+    #[test]
     fn other_lengths_are_no_moments() {
         assert_eq!(Moments::from_bytes(&[0; 39]), None);
         assert_eq!(Moments::from_bytes(&[0; 41]), None);
@@ -178,6 +264,16 @@ mod tests {
             let merge = |mut one: Moments, other: &Moments| { one.merge(other); one };
             prop_assert_eq!(merge(merge(a, &b), &c), merge(a, &merge(b, &c)));
             prop_assert_eq!(merge(a, &b), merge(b, &a));
+        }
+
+        #[test]
+        fn whole_aggregates_merge_and_read_back(a in values(), b in values()) {
+            let whole: Aggregate = a.iter().chain(&b).copied().collect();
+            let [one, other] = [a, b].map(|values| values.into_iter().collect::<Aggregate>());
+            let mut merged = other;
+            merged.merge(&one);
+            prop_assert_eq!(&merged, &whole);
+            prop_assert_eq!(Aggregate::from_bytes(&whole.to_bytes()), Some(whole));
         }
 
         #[test]

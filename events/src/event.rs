@@ -3,7 +3,9 @@
 use compact_str::CompactString;
 
 use crate::json::ObjectWriter;
-use crate::{Alert, Gps, Incident, Location, Stream, TrafficCamera, Vehicle, Weather};
+use crate::{
+    Alert, ClosedWindow, Gps, Incident, Location, Stream, TrafficCamera, Vehicle, Weather,
+};
 
 /// The producer's id of an event (a UUID in text, by convention).
 pub type EventId = CompactString;
@@ -42,6 +44,8 @@ pub enum Body {
     Incident(Box<Incident>),
     /// `alerts`
     Alert(Box<Alert>),
+    /// `windows`
+    Window(Box<ClosedWindow>),
 }
 
 impl Event {
@@ -50,7 +54,7 @@ impl Event {
         self.body.stream()
     }
 
-    /// Where it happened; an alert may have no place.
+    /// Where it happened; an alert or a window may have no place.
     pub fn location(&self) -> Option<Location> {
         self.body.location()
     }

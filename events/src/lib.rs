@@ -10,18 +10,22 @@
 
 pub mod aggregate;
 mod alert;
+pub mod aqi;
 pub mod backoff;
 mod camera;
+mod closed_window;
 pub mod columns;
 pub mod dead_letter;
 mod decode;
 mod event;
 pub mod geo;
 mod gps;
+pub mod h3;
 pub mod health;
 mod incident;
 pub mod json;
 pub mod position;
+pub mod sketch;
 mod stream;
 pub mod time;
 mod vehicle;
@@ -30,6 +34,7 @@ pub mod window;
 
 pub use alert::Alert;
 pub use camera::TrafficCamera;
+pub use closed_window::ClosedWindow;
 pub use decode::{DecodeError, decode};
 pub use event::{Body, DeviceId, Event, EventId};
 pub use geo::Location;

@@ -11,7 +11,7 @@ use crate::decode::{DecodeError, Reader};
 use crate::event::Body;
 use crate::json::ObjectWriter;
 use crate::position::Topic;
-use crate::{Alert, Gps, Incident, Location, TrafficCamera, Vehicle, Weather};
+use crate::{Alert, ClosedWindow, Gps, Incident, Location, TrafficCamera, Vehicle, Weather};
 
 /// What a stream's file says about its events' own fields, those beside id,
 /// device_id and timestamp.
@@ -68,7 +68,7 @@ macro_rules! streams {
                 match self { $(Body::$body(_) => Stream::$stream,)+ }
             }
 
-            /// Where it happened; an alert may have no place.
+            /// Where it happened; an alert or a window may have no place.
             pub fn location(&self) -> Option<Location> {
                 match self { $(Body::$body(fields) => fields.location(),)+ }
             }
@@ -98,6 +98,8 @@ streams! {
     EmergencyIncidentData, "emergency_incident_data", Incident(Incident), Box::new;
     /// Alerts that the platform itself raised.
     Alerts, "alerts", Alert(Alert), Box::new;
+    /// Windows of one minute that the speed layer has closed.
+    Windows, "windows", Window(ClosedWindow), Box::new;
 }
 
 impl Stream {

@@ -252,6 +252,11 @@ fn every_required_field_is_missed() {
             "rule",
             r#"{"id":"i","device_id":"d","timestamp":"2023-11-15T12:00:00Z","alert_id":"a","subject":"s","severity":"High","status":"raised"}"#,
         ),
+        (
+            Stream::Windows,
+            "key",
+            r#"{"id":"i","device_id":"d","timestamp":"2023-11-15T12:00:00Z","kind":"city"}"#,
+        ),
     ];
     for (stream, field, message) in cases {
         let error = decode(stream, message.as_bytes(), APPENDED_AT_US).expect_err(message);

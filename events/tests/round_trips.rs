@@ -5,7 +5,8 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
 use events::columns::{ColumnBuilder, Origin, date_of, schema};
 use events::{
-    Alert, Body, Event, Gps, Incident, Location, Stream, TrafficCamera, Vehicle, Weather, decode,
+    Alert, Body, ClosedWindow, Event, Gps, Incident, Location, Stream, TrafficCamera, Vehicle,
+    Weather, decode,
 };
 use proptest::option::of;
 use proptest::prelude::*;
@@ -204,6 +205,43 @@ fn alert() -> impl Strategy<Value = Body> {
         )
 }
 
+fn closed_window() -> impl Strategy<Value = Body> {
+    let figures = || (of(number()), of(number()), of(number()));
+    (
+        (name(), name()),
+        of(0..4_102_444_800_000_000_i64),
+        (of(any::<i64>()), of(any::<i64>())),
+        figures(),
+        figures(),
+        of(location()),
+    )
+        .prop_map(
+            |(
+                (kind, key),
+                window_end_us,
+                (count, vehicles),
+                (mean, min, max),
+                (p50, p90, p99),
+                location,
+            )| {
+                Body::Window(Box::new(ClosedWindow {
+                    kind: kind.into(),
+                    key: key.into(),
+                    window_end_us,
+                    count,
+                    mean,
+                    min,
+                    max,
+                    p50,
+                    p90,
+                    p99,
+                    vehicles,
+                    location,
+                }))
+            },
+        )
+}
+
 /// Fields that no stream knows, as one object.
 fn extra() -> impl Strategy<Value = Option<Box<str>>> {
     of(prop::sample::select(vec![
@@ -215,7 +253,15 @@ fn extra() -> impl Strategy<Value = Option<Box<str>>> {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let body = prop_oneof![vehicle(), gps(), camera(), weather(), incident(), alert()];
+    let body = prop_oneof![
+        vehicle(),
+        gps(),
+        camera(),
+        weather(),
+        incident(),
+        alert(),
+        closed_window()
+    ];
     (
         name(),
         name(),
@@ -327,6 +373,7 @@ fn columns_have_the_names_that_queries_use() {
         "temperature weather_condition humidity wind_speed precipitation visibility air_quality_index pm25 pm10 no2 o3 so2 co noise_db",
         "incident_id incident_type status severity description units",
         "alert_id rule subject severity status value threshold started_at message",
+        "kind key window_end count mean min max p50 p90 p99 vehicles",
     ];
     for (stream, own) in Stream::ALL.into_iter().zip(expected) {
         assert_eq!(

@@ -125,6 +125,8 @@ impl<'a> Session<'a> {
         let streams: HashMap<Topic, Stream> = deps
             .topics
             .iter()
+            // What this layer writes itself is no news to it.
+            .filter(|(stream, _)| *stream != Stream::Windows)
             .map(|(stream, topic)| (topic.clone(), stream))
             .collect();
         let topics: Vec<Topic> = streams.keys().cloned().collect();

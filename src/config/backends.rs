@@ -88,6 +88,7 @@ pub struct TopicsSection {
     pub weather_data: String,
     pub emergency_incident_data: String,
     pub alerts: String,
+    pub windows: String,
 }
 
 impl Default for TopicsSection {
@@ -100,6 +101,7 @@ impl Default for TopicsSection {
             weather_data: name(Stream::WeatherData),
             emergency_incident_data: name(Stream::EmergencyIncidentData),
             alerts: name(Stream::Alerts),
+            windows: name(Stream::Windows),
         }
     }
 }

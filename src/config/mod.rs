@@ -135,6 +135,7 @@ impl Config {
                 &self.topics.emergency_incident_data,
             ),
             (Stream::Alerts, &self.topics.alerts),
+            (Stream::Windows, &self.topics.windows),
         ] {
             names.rename(stream, topic.as_str());
         }

@@ -168,7 +168,7 @@ impl State {
             Body::Camera(_) => self.cameras.fold(event, origin.offset, now_us),
             Body::Weather(_) => self.stations.fold(event, origin.offset, now_us),
             Body::Incident(_) => self.incidents.fold(event, origin, now_us),
-            Body::Alert(_) => {}
+            Body::Alert(_) | Body::Window(_) => {}
         }
     }
 

@@ -173,7 +173,7 @@ fn required_of(stream: Stream) -> &'static [&'static str] {
             "incident_type",
             "status",
         ],
-        Stream::Alerts => &["device_id", "timestamp"],
+        Stream::Alerts | Stream::Windows => &["device_id", "timestamp"],
     }
 }
 

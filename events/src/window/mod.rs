@@ -1,4 +1,17 @@
 //! Windows over event time, and how far event time has come.
+//!
+//! The speed layer keeps one kind of window only, the pane of one minute. Larger
+//! and sliding windows are merges of panes, made when somebody asks.
+
+mod pane;
+
+use std::fmt;
+use std::str::FromStr;
+
+pub use pane::{Merged, Pane, WindowKind, merge_panes};
+
+/// The length of a pane, microseconds: one minute.
+pub const PANE_US: i64 = 60_000_000;
 
 /// A half-open span of event time, `start_us..end_us`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,6 +50,79 @@ impl Tumbling {
         }
     }
 }
+
+/// Windows of one size that begin every `step_us`, aligned to the epoch: an
+/// instant is in `size_us / step_us` of them. Where step and size are equal they
+/// are tumbling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Sliding {
+    /// Length of a window, microseconds: a multiple of `step_us`.
+    pub size_us: i64,
+    /// From the beginning of one to that of the next, microseconds, at least 1.
+    pub step_us: i64,
+}
+
+impl Sliding {
+    /// Those that can be asked for, by the text that asks for them.
+    pub const OFFERED: [(&str, Sliding); 4] = [
+        ("1m", Sliding::panes(1, 1)),
+        ("5m", Sliding::panes(5, 5)),
+        ("15m", Sliding::panes(15, 15)),
+        ("5m/1m", Sliding::panes(5, 1)),
+    ];
+
+    const fn panes(size: i64, step: i64) -> Self {
+        Self {
+            size_us: size * PANE_US,
+            step_us: step * PANE_US,
+        }
+    }
+
+    /// The windows that `timestamp_us` is in, the earliest first.
+    ///
+    /// # Panics
+    /// When `step_us` is 0.
+    pub fn windows_of(self, timestamp_us: i64) -> impl Iterator<Item = Window> {
+        let last = Tumbling {
+            size_us: self.step_us,
+        }
+        .window_of(timestamp_us)
+        .start_us;
+        let count = self.size_us / self.step_us;
+        (0..count).rev().map(move |steps_back| {
+            let start_us = last.saturating_sub(steps_back * self.step_us);
+            Window {
+                start_us,
+                end_us: start_us.saturating_add(self.size_us),
+            }
+        })
+    }
+}
+
+impl FromStr for Sliding {
+    type Err = UnknownWindows;
+
+    fn from_str(text: &str) -> Result<Self, UnknownWindows> {
+        let mut offered = Self::OFFERED.into_iter();
+        let found = offered.find(|(name, _)| *name == text);
+        found.map(|(_, windows)| windows).ok_or(UnknownWindows)
+    }
+}
+
+impl fmt::Display for Sliding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}m", self.size_us / PANE_US)?;
+        match self.step_us == self.size_us {
+            true => Ok(()),
+            false => write!(f, "/{}m", self.step_us / PANE_US),
+        }
+    }
+}
+
+/// A text that is none of [`Sliding::OFFERED`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("one of 1m, 5m, 15m, 5m/1m")]
+pub struct UnknownWindows;
 
 /// How far event time has come in one partition:
 /// `min(max event time, max append time) - lateness`. It never goes back.
@@ -143,7 +229,35 @@ mod tests {
         assert!(!watermark.is_late(190));
     }
 
+    #[test]
+    fn windows_are_known_by_their_text() {
+        for (text, windows) in Sliding::OFFERED {
+            assert_eq!(text.parse(), Ok(windows));
+            assert_eq!(windows.to_string(), text);
+        }
+        assert_eq!("2m".parse::<Sliding>(), Err(UnknownWindows));
+    }
+
     proptest! {
+        #[test]
+        fn every_instant_is_in_all_its_sliding_windows_and_no_others(
+            timestamp_us in -1_i64 << 60..1_i64 << 60,
+            which in 0..Sliding::OFFERED.len(),
+        ) {
+            let sliding = Sliding::OFFERED[which].1;
+            let windows: Vec<_> = sliding.windows_of(timestamp_us).collect();
+            prop_assert_eq!(windows.len() as i64, sliding.size_us / sliding.step_us);
+            for window in &windows {
+                prop_assert!(window.contains(timestamp_us));
+                prop_assert_eq!(window.start_us.rem_euclid(sliding.step_us), 0);
+                prop_assert_eq!(window.end_us - window.start_us, sliding.size_us);
+            }
+            prop_assert!(windows.windows(2).all(|pair| pair[1].start_us - pair[0].start_us == sliding.step_us));
+            let (first, last) = (windows[0], windows[windows.len() - 1]);
+            prop_assert!(first.end_us - sliding.step_us <= timestamp_us);
+            prop_assert!(last.start_us + sliding.step_us > timestamp_us);
+        }
+
         #[test]
         fn every_instant_is_in_its_window(
             timestamp_us in -1_i64 << 60..1_i64 << 60,
