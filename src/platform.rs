@@ -206,6 +206,7 @@ impl Platform {
             retention: (section.retention_hours > 0)
                 .then(|| Duration::from_secs(section.retention_hours * 3600)),
             retention_bytes: (section.retention_mib > 0).then_some(section.retention_mib << 20),
+            compacted: false,
         };
         let streams = Stream::ALL.into_iter();
         streams

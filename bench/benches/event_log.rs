@@ -155,6 +155,7 @@ impl<L: EventLog> LogUnderTest<L> {
             partitions: PARTITIONS,
             retention: None,
             retention_bytes,
+            compacted: false,
         };
         runtime.block_on(log.create_topics(&[spec]))?;
         let starts = (0..PARTITIONS).map(|_| AtomicI64::new(0)).collect();

@@ -5,7 +5,8 @@
 //! durable and keeps its offset forever. Never: decodes a record.
 //!
 //! Two implementations of the [`EventLog`] port pass one contract suite
-//! (`contract.rs`): [`kafka`] on Apache Kafka and [`local`], embedded.
+//! (`contract.rs`): [`kafka`] on Apache Kafka and [`local`], embedded. On top,
+//! [`registry`] mirrors the newest value per key of a compacted topic.
 
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
@@ -13,6 +14,7 @@ mod error;
 pub mod kafka;
 pub mod local;
 mod partitioner;
+pub mod registry;
 
 use std::time::Duration;
 
@@ -76,7 +78,16 @@ pub struct TopicSpec {
     pub retention: Option<Duration>,
     /// Delete the oldest beyond this many bytes a partition; `None` keeps them.
     pub retention_bytes: Option<u64>,
+    /// Keep the newest record of each key and remove superseded ones in the
+    /// background, whatever their age. Every record needs a key. A record with
+    /// an empty value is a tombstone: it removes its key, and is itself removed
+    /// [`TOMBSTONE_RETENTION`] later. Offsets stay as they are.
+    pub compacted: bool,
 }
+
+/// How long a tombstone of a compacted topic stays to be seen by readers that
+/// were away: as long as Kafka's own default.
+pub const TOMBSTONE_RETENTION: Duration = Duration::from_secs(24 * 3600);
 
 /// The retained range of one partition: offsets `start..end`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -59,6 +59,7 @@ async fn append_for_ever(folder: &Path) {
         partitions: PARTITIONS,
         retention: None,
         retention_bytes: None,
+        compacted: false,
     };
     log.create_topics(&[spec]).await.unwrap();
     let mut ends: Vec<i64> = log

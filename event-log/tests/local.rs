@@ -16,6 +16,7 @@ fn spec(name: &str, partitions: i32) -> TopicSpec {
         partitions,
         retention: None,
         retention_bytes: None,
+        compacted: false,
     }
 }
 

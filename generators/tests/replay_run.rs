@@ -343,6 +343,7 @@ async fn a_log_takes_messages_keyed_by_device() {
         partitions: 3,
         retention: None,
         retention_bytes: None,
+        compacted: false,
     };
     log.create_topics(&[spec]).await.expect("a topic");
     let shared: Arc<dyn EventLog> = log.clone();

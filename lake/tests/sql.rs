@@ -35,6 +35,7 @@ impl City {
             partitions: 2,
             retention: None,
             retention_bytes: None,
+            compacted: false,
         };
         let specs: Vec<_> = topics
             .iter()

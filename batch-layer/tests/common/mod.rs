@@ -165,6 +165,7 @@ pub async fn create_topics(log: &dyn EventLog, topics: &TopicNames) {
         partitions: PARTITIONS,
         retention: None,
         retention_bytes: None,
+        compacted: false,
     };
     let mut specs = Vec::new();
     for (stream, topic) in topics.iter() {

@@ -232,6 +232,7 @@ pub(super) async fn topics_are_created_once(log: &dyn EventLog) {
         partitions: 5,
         retention: None,
         retention_bytes: None,
+        compacted: false,
     };
     log.create_topics(&[spec])
         .await

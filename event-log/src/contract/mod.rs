@@ -2,6 +2,7 @@
 //! [`run_all`]; a failure panics with the broken promise.
 
 mod append;
+mod compacted;
 mod group;
 mod read;
 
@@ -22,7 +23,8 @@ const WAIT: Duration = Duration::from_millis(200);
 
 /// Runs every test of the suite against `log`, on topics of their own.
 pub async fn run_all(log: Arc<dyn EventLog>) {
-    let log = &*log;
+    let shared = log;
+    let log = &*shared;
     append::offsets_are_dense_and_in_order(log).await;
     append::keys_decide_the_partition(log).await;
     append::an_explicit_partition_is_used(log).await;
@@ -38,6 +40,11 @@ pub async fn run_all(log: Arc<dyn EventLog>) {
     read::a_cancelled_poll_loses_nothing(log).await;
     read::a_waiting_poll_sees_an_append(log).await;
     read::a_poll_is_bounded(log).await;
+    compacted::records_without_a_key_are_refused(log).await;
+    compacted::the_newest_value_of_each_key_is_read(log).await;
+    compacted::a_registry_shows_what_was_written(&shared).await;
+    compacted::a_registry_follows_what_others_write(&shared).await;
+    compacted::a_registry_that_starts_later_holds_the_same(&shared).await;
     group::nothing_is_read_before_start(log).await;
     group::start_without_position_reads_from_the_oldest(log).await;
     group::resuming_gives_neither_gaps_nor_repeats(log).await;
@@ -53,6 +60,23 @@ async fn new_topic(log: &dyn EventLog, name: &str, partitions: i32) -> Topic {
         partitions,
         retention: None,
         retention_bytes: None,
+        compacted: false,
+    };
+    log.create_topics(&[spec])
+        .await
+        .expect("the topic is created");
+    topic
+}
+
+/// A compacted topic that no other test uses.
+async fn new_compacted_topic(log: &dyn EventLog, name: &str, partitions: i32) -> Topic {
+    let topic = Topic::from(unique(name));
+    let spec = TopicSpec {
+        name: topic.clone(),
+        partitions,
+        retention: None,
+        retention_bytes: None,
+        compacted: true,
     };
     log.create_topics(&[spec])
         .await

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::KafkaConfig;
 use super::context::{Closing, Logging};
 use super::errors::map_error;
-use crate::{Bounds, Error, Result, TopicSpec};
+use crate::{Bounds, Error, Result, TOMBSTONE_RETENTION, TopicSpec};
 
 /// How often a partition is asked for that has no leader yet or gets another.
 const LEADER_CHECK_INTERVAL: Duration = Duration::from_millis(50);
@@ -163,6 +163,7 @@ impl Client {
             })
             .collect();
         let copies = self.config.replication_factor;
+        let tombstone_ms = TOMBSTONE_RETENTION.as_millis().to_string();
         let topics: Vec<_> = specs
             .iter()
             .zip(&texts)
@@ -170,6 +171,8 @@ impl Client {
                 NewTopic::new(&spec.name, spec.partitions, TopicReplication::Fixed(copies))
                     .set("retention.ms", age_ms)
                     .set("retention.bytes", bytes)
+                    .set("cleanup.policy", cleanup_policy(spec))
+                    .set("delete.retention.ms", &tombstone_ms)
                     // The time the log took a record in, not what its producer says.
                     .set("message.timestamp.type", "LogAppendTime")
             })
@@ -229,6 +232,16 @@ impl Client {
         tokio::task::spawn_blocking(work)
             .await
             .map_err(|error| self.unavailable(&error.to_string()))
+    }
+}
+
+/// What Kafka's log cleaner does with a topic.
+fn cleanup_policy(spec: &TopicSpec) -> &'static str {
+    let expires = spec.retention.is_some() || spec.retention_bytes.is_some();
+    match (spec.compacted, expires) {
+        (false, _) => "delete",
+        (true, false) => "compact",
+        (true, true) => "compact,delete",
     }
 }
 

@@ -14,6 +14,9 @@ pub(super) fn map_error(address: &str, topic: &str, error: KafkaError) -> Error 
         (_, Some(Code::MessageSizeTooLarge)) => Error::Invalid(format!(
             "{topic}: a record is larger than the broker takes (max.message.bytes)"
         )),
+        (_, Some(Code::InvalidRecord)) => Error::Invalid(format!(
+            "{topic}: the broker refuses a record; a compacted topic needs a key with each"
+        )),
         (
             _,
             Some(

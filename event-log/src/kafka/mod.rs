@@ -100,9 +100,12 @@ impl KafkaLog {
 }
 
 fn to_kafka<'a>(topic: &'a Topic, record: &'a NewRecord) -> FutureRecord<'a, [u8], [u8]> {
-    let mut message = FutureRecord::to(topic).payload(&record.value[..]);
+    let mut message = FutureRecord::to(topic);
     message.partition = record.partition;
     message.key = record.key.as_deref();
+    // Without a value it is a tombstone to Kafka's log cleaner.
+    let is_tombstone = record.value.is_empty() && record.key.is_some();
+    message.payload = (!is_tombstone).then_some(&record.value[..]);
     if !record.headers.is_empty() {
         let headers = OwnedHeaders::new_with_capacity(record.headers.len());
         let headers = record

@@ -7,6 +7,10 @@
 //! payload, LZ4-compressed where that pays, is `count` records of
 //! `key length u32 (MAX: none) | key | value length u32 | value | header count u16 |
 //! headers`, a header being `name length u16 | name | value length u32 | value`.
+//! A block of version 2 is sparse: what compaction left of the `count` offsets
+//! from its key on. Its payload is `kept u32`, then per record `offset - key u32 |
+//! appended_at_us i64` and the record as above.
+//!
 //! The offset of a block's first record is the block's key, big-endian, so the
 //! order of keys is the order of offsets.
 
@@ -19,6 +23,7 @@ use crate::{NewRecord, Record};
 const HEADER_LEN: usize = 22;
 const CRC_AT: usize = 18;
 const VERSION: u8 = 1;
+const SPARSE: u8 = 2;
 const PLAIN: u8 = 0;
 const LZ4: u8 = 1;
 /// Smaller payloads are stored as they are: LZ4 gains little on them.
@@ -49,54 +54,69 @@ impl BlockBuilder {
 
     /// Appends one record, whose parts were found small enough by [`check`].
     pub(super) fn push(&mut self, record: &NewRecord) {
-        match &record.key {
-            Some(key) => put_bytes(&mut self.raw, key),
-            None => self.raw.extend_from_slice(&NO_KEY.to_le_bytes()),
-        }
-        put_bytes(&mut self.raw, &record.value);
-        self.raw
-            .extend_from_slice(&(record.headers.len() as u16).to_le_bytes());
-        for (name, value) in &record.headers {
-            self.raw
-                .extend_from_slice(&(name.len() as u16).to_le_bytes());
-            self.raw.extend_from_slice(name.as_bytes());
-            put_bytes(&mut self.raw, value);
-        }
+        put_record(
+            &mut self.raw,
+            record.key.as_ref(),
+            &record.value,
+            &record.headers,
+        );
         self.count += 1;
     }
 
     /// The stored form; the builder is empty afterwards.
     pub(super) fn finish(&mut self, appended_at_us: i64) -> Vec<u8> {
-        let mut block = Vec::with_capacity(HEADER_LEN + self.raw.len());
-        block.push(VERSION);
-        block.push(PLAIN);
-        block.extend_from_slice(&(self.count as u32).to_le_bytes());
-        block.extend_from_slice(&appended_at_us.to_le_bytes());
-        block.extend_from_slice(&(self.raw.len() as u32).to_le_bytes());
-        block.extend_from_slice(&[0; 4]);
-        if self.raw.len() >= COMPRESS_MIN_BYTES {
-            block.resize(
-                HEADER_LEN + lz4_flex::block::get_maximum_output_size(self.raw.len()),
-                0,
-            );
-            // Cannot fail: the output has the size that the worst case needs.
-            let written = lz4_flex::block::compress_into(&self.raw, &mut block[HEADER_LEN..])
-                .unwrap_or(usize::MAX);
-            if written < self.raw.len() {
-                block.truncate(HEADER_LEN + written);
-                block[1] = LZ4;
-            }
-        }
-        if block[1] == PLAIN {
-            block.truncate(HEADER_LEN);
-            block.extend_from_slice(&self.raw);
-        }
-        let crc = checksum(&block);
-        block[CRC_AT..HEADER_LEN].copy_from_slice(&crc.to_le_bytes());
+        let block = pack(VERSION, self.count as u32, appended_at_us, &self.raw);
         self.raw.clear();
         self.count = 0;
         block
     }
+}
+
+/// A sparse block of `kept`, all that is left of the `span` offsets from `first` on.
+pub(super) fn encode_sparse(first: Offset, span: u32, kept: &[Record]) -> Vec<u8> {
+    let mut raw = (kept.len() as u32).to_le_bytes().to_vec();
+    let mut newest = 0;
+    for record in kept {
+        raw.extend_from_slice(&((record.offset - first) as u32).to_le_bytes());
+        raw.extend_from_slice(&record.appended_at_us.to_le_bytes());
+        put_record(
+            &mut raw,
+            record.key.as_ref(),
+            &record.value,
+            &record.headers,
+        );
+        newest = record.appended_at_us.max(newest);
+    }
+    pack(SPARSE, span, newest, &raw)
+}
+
+/// Header, checksum and the payload, compressed where that pays.
+fn pack(version: u8, count: u32, appended_at_us: i64, raw: &[u8]) -> Vec<u8> {
+    let mut block = Vec::with_capacity(HEADER_LEN + raw.len());
+    block.push(version);
+    block.push(PLAIN);
+    block.extend_from_slice(&count.to_le_bytes());
+    block.extend_from_slice(&appended_at_us.to_le_bytes());
+    block.extend_from_slice(&(raw.len() as u32).to_le_bytes());
+    block.extend_from_slice(&[0; 4]);
+    if raw.len() >= COMPRESS_MIN_BYTES {
+        let output_max = lz4_flex::block::get_maximum_output_size(raw.len());
+        block.resize(HEADER_LEN + output_max, 0);
+        // Cannot fail: the output has the size that the worst case needs.
+        let written =
+            lz4_flex::block::compress_into(raw, &mut block[HEADER_LEN..]).unwrap_or(usize::MAX);
+        if written < raw.len() {
+            block.truncate(HEADER_LEN + written);
+            block[1] = LZ4;
+        }
+    }
+    if block[1] == PLAIN {
+        block.truncate(HEADER_LEN);
+        block.extend_from_slice(raw);
+    }
+    let crc = checksum(&block);
+    block[CRC_AT..HEADER_LEN].copy_from_slice(&crc.to_le_bytes());
+    block
 }
 
 /// Whether a record's parts fit the format, and what does not.
@@ -140,13 +160,14 @@ pub(super) const RECORD_BYTES_MAX: usize = 16 << 20;
 /// What a block's header says.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BlockInfo {
+    /// Offsets that it covers.
     pub(super) count: i64,
     pub(super) appended_at_us: i64,
 }
 
 /// Reads the header without touching the payload.
 pub(super) fn info(block: &[u8]) -> Result<BlockInfo, String> {
-    if block.len() < HEADER_LEN || block[0] != VERSION {
+    if block.len() < HEADER_LEN || !matches!(block[0], VERSION | SPARSE) {
         return Err(format!(
             "a block of {} bytes does not begin as blocks do",
             block.len()
@@ -187,9 +208,17 @@ pub(super) fn decode(
         }
         _ => Bytes::copy_from_slice(&block[HEADER_LEN..]),
     };
+    let ends_early = || format!("the block at offset {first} ends early");
+    if block[0] == SPARSE {
+        for record in take_sparse(&mut raw, first, count).ok_or_else(ends_early)? {
+            if record.offset >= from {
+                records.push(record);
+            }
+        }
+        return Ok(());
+    }
     for offset in first..first + count {
-        let record = take_record(&mut raw, offset, appended_at_us)
-            .ok_or_else(|| format!("the block at offset {first} ends early"))?;
+        let record = take_record(&mut raw, offset, appended_at_us).ok_or_else(ends_early)?;
         if offset >= from {
             records.push(record);
         }
@@ -204,9 +233,37 @@ fn checksum(block: &[u8]) -> u32 {
     hasher.finalize()
 }
 
+fn put_record(raw: &mut Vec<u8>, key: Option<&Bytes>, value: &[u8], headers: &[(String, Bytes)]) {
+    match key {
+        Some(key) => put_bytes(raw, key),
+        None => raw.extend_from_slice(&NO_KEY.to_le_bytes()),
+    }
+    put_bytes(raw, value);
+    raw.extend_from_slice(&(headers.len() as u16).to_le_bytes());
+    for (name, value) in headers {
+        raw.extend_from_slice(&(name.len() as u16).to_le_bytes());
+        raw.extend_from_slice(name.as_bytes());
+        put_bytes(raw, value);
+    }
+}
+
 fn put_bytes(raw: &mut Vec<u8>, bytes: &[u8]) {
     raw.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
     raw.extend_from_slice(bytes);
+}
+
+fn take_sparse(raw: &mut Bytes, first: Offset, span: i64) -> Option<Vec<Record>> {
+    let kept = raw.try_get_u32_le().ok()?;
+    let mut records = Vec::with_capacity((kept as usize).min(BLOCK_RECORDS_MAX));
+    for _ in 0..kept {
+        let ahead = i64::from(raw.try_get_u32_le().ok()?);
+        let appended_at_us = raw.try_get_i64_le().ok()?;
+        records.push(take_record(raw, first + ahead, appended_at_us)?);
+        if ahead >= span {
+            return None;
+        }
+    }
+    Some(records)
 }
 
 fn take_record(raw: &mut Bytes, offset: Offset, appended_at_us: i64) -> Option<Record> {

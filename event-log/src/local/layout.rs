@@ -34,17 +34,19 @@ pub(super) fn segment_key(partition: &TopicPartition, first: Offset) -> Vec<u8> 
     key
 }
 
-pub(super) fn encode_topic(partitions: i32, retention: Retention) -> Vec<u8> {
+pub(super) fn encode_topic(partitions: i32, retention: Retention, compacted: bool) -> Vec<u8> {
     let mut value = partitions.to_be_bytes().to_vec();
     value.extend_from_slice(&retention.age_us.unwrap_or(-1).to_be_bytes());
     let bytes = retention
         .bytes
         .map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
     value.extend_from_slice(&bytes.to_be_bytes());
+    value.push(u8::from(compacted));
     value
 }
 
-pub(super) fn decode_topic(mut value: &[u8]) -> Option<(i32, Retention)> {
+/// Partitions, retention and whether it is compacted.
+pub(super) fn decode_topic(mut value: &[u8]) -> Option<(i32, Retention, bool)> {
     let partitions = value.try_get_i32().ok()?;
     let age_us = value.try_get_i64().ok()?;
     let bytes = value.try_get_i64().ok()?;
@@ -54,6 +56,8 @@ pub(super) fn decode_topic(mut value: &[u8]) -> Option<(i32, Retention)> {
             age_us: (age_us >= 0).then_some(age_us),
             bytes: u64::try_from(bytes).ok(),
         },
+        // Topics written before there were compacted ones have no such byte.
+        value.try_get_u8().is_ok_and(|compacted| compacted == 1),
     ))
 }
 

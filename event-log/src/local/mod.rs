@@ -9,9 +9,11 @@
 //! - [`layout`]: keys and values; [`folder`]: the folder itself.
 //! - [`writer`]: the thread that appends, group commit.
 //! - [`segments`], [`retention`]: what is removed, and removing it.
+//! - [`compaction`]: removing what newer records of the same key supersede.
 //! - [`reader`], [`groups`]: consumers and who reads what.
 
 mod block;
+mod compaction;
 mod folder;
 mod groups;
 mod layout;
@@ -42,7 +44,7 @@ use self::reader::LocalConsumer;
 use self::store::Store;
 use self::writer::{Append, Command, Writer};
 use crate::partitioner::partition_of;
-use crate::{Bounds, Consumer, Error, EventLog, NewRecord, Result, TopicSpec};
+use crate::{Bounds, Consumer, Error, EventLog, NewRecord, Result, TOMBSTONE_RETENTION, TopicSpec};
 
 /// Bytes of appends that may wait for the writer; more callers wait.
 const QUEUE_BYTES_MAX: usize = 8 << 20;
@@ -61,6 +63,11 @@ pub struct LocalLogConfig {
     pub fsync_interval: Duration,
     /// How often retention is applied.
     pub retention_interval: Duration,
+    /// A compacted topic's partition is cleaned once it has this many new records,
+    /// and half as many as the last cleaning left.
+    pub compaction_records_min: u64,
+    /// How long tombstones of compacted topics stay.
+    pub tombstone_retention: Duration,
     /// Retention removes whole segments of about this many stored bytes.
     pub segment_bytes: u64,
     /// Bytes of stored blocks kept in memory for readers.
@@ -80,6 +87,8 @@ impl LocalLogConfig {
             path: path.into(),
             fsync_interval: Duration::from_secs(1),
             retention_interval: Duration::from_secs(30),
+            compaction_records_min: 1_000,
+            tombstone_retention: TOMBSTONE_RETENTION,
             segment_bytes: 4 << 20,
             cache_bytes: 8 << 20,
             write_buffer_bytes: 16 << 20,
@@ -166,7 +175,7 @@ impl LocalLog {
         replied.await.map_err(|_| closed(&self.store))?
     }
 
-    /// Applies retention now instead of at the next interval.
+    /// Applies retention and compaction now instead of at the next interval.
     pub async fn apply_retention(&self) -> Result<()> {
         let store = self.store.clone();
         run_blocking(&self.store, move || {
@@ -240,6 +249,12 @@ impl EventLog for LocalLog {
         let mut bytes = 0;
         let mut placed = Vec::with_capacity(records.len());
         for record in records {
+            if topic.compacted && record.key.is_none() {
+                return Err(Error::Invalid(format!(
+                    "{}: a record without a key; a compacted topic needs a key with each",
+                    topic.name
+                )));
+            }
             block::check(&record)
                 .map_err(|reason| Error::Invalid(format!("{}: {reason}", topic.name)))?;
             let partition = choose_partition(&topic, &record, turn)?;

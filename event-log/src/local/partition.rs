@@ -16,6 +16,8 @@ use crate::Bounds;
 pub(super) struct TopicState {
     pub(super) name: Topic,
     pub(super) retention: Retention,
+    /// Keeps the newest record of each key.
+    pub(super) compacted: bool,
     pub(super) partitions: Vec<Arc<Partition>>,
     /// Where the next records without a key go.
     pub(super) turn: AtomicUsize,
@@ -26,6 +28,15 @@ pub(super) struct TopicState {
 pub(super) struct Retention {
     pub(super) age_us: Option<i64>,
     pub(super) bytes: Option<u64>,
+}
+
+/// What the last compaction of a partition reached and left.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Cleaned {
+    /// The partition's end at that time.
+    pub(super) to: Offset,
+    /// Records that it left.
+    pub(super) kept: u64,
 }
 
 /// One partition.
@@ -41,6 +52,8 @@ pub(super) struct Partition {
     /// on disk even when every record has expired.
     last_block: AtomicI64,
     pub(super) segments: Mutex<Segments>,
+    /// How far a compacted topic was last cleaned.
+    pub(super) cleaned: Mutex<Cleaned>,
     /// Woken by every append.
     waiting: Mutex<Vec<Arc<Notify>>>,
 }
@@ -61,6 +74,7 @@ impl Partition {
             end: AtomicI64::new(0),
             last_block: AtomicI64::new(0),
             segments: Mutex::default(),
+            cleaned: Mutex::default(),
             waiting: Mutex::default(),
         }
     }

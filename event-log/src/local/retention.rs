@@ -2,6 +2,7 @@
 
 use fjall::AbstractTree;
 
+use super::compaction;
 use super::layout::{block_key, segment_key, start_key};
 use super::partition::{Partition, TopicState};
 use super::store::Store;
@@ -13,6 +14,12 @@ pub(super) fn apply(store: &Store, now_us: i64) -> Result<()> {
     for topic in store.all_topics() {
         for partition in &topic.partitions {
             move_start(store, &topic, partition, now_us)?;
+            if topic.compacted {
+                // Its tables hold removals of older blocks, which must not be
+                // dropped before what they remove.
+                compaction::apply(store, partition, now_us)?;
+                continue;
+            }
             dropped |= drop_tables(store, partition)?;
         }
     }

@@ -141,11 +141,11 @@ impl Store {
                     .map(|age| i64::try_from(age.as_micros()).unwrap_or(i64::MAX)),
                 bytes: spec.retention_bytes,
             };
-            let topic = self.load_topic(&spec.name, spec.partitions, retention)?;
+            let topic = self.load_topic(&spec.name, spec.partitions, retention, spec.compacted)?;
             self.meta
                 .insert(
                     topic_key(&spec.name),
-                    encode_topic(spec.partitions, retention),
+                    encode_topic(spec.partitions, retention, spec.compacted),
                 )
                 .map_err(|error| self.error(error))?;
             self.topics
@@ -160,11 +160,12 @@ impl Store {
         for entry in self.meta.prefix(TOPIC_PREFIX) {
             let (key, value) = entry.into_inner().map_err(|error| self.error(error))?;
             let name = String::from_utf8_lossy(&key[TOPIC_PREFIX.len()..]).into_owned();
-            let (partitions, retention) = decode_topic(&value).ok_or_else(|| Error::Damaged {
-                path: self.address(),
-                reason: format!("topic {name} is described by {} bytes", value.len()),
-            })?;
-            let topic = self.load_topic(&Topic::from(name), partitions, retention)?;
+            let (partitions, retention, compacted) =
+                decode_topic(&value).ok_or_else(|| Error::Damaged {
+                    path: self.address(),
+                    reason: format!("topic {name} is described by {} bytes", value.len()),
+                })?;
+            let topic = self.load_topic(&Topic::from(name), partitions, retention, compacted)?;
             self.topics
                 .write()
                 .insert(topic.name.clone(), Arc::new(topic));
@@ -177,6 +178,7 @@ impl Store {
         name: &Topic,
         partitions: i32,
         retention: Retention,
+        compacted: bool,
     ) -> Result<TopicState> {
         let partitions = (0..partitions)
             .map(|number| {
@@ -187,6 +189,7 @@ impl Store {
         Ok(TopicState {
             name: name.clone(),
             retention,
+            compacted,
             partitions,
             turn: AtomicUsize::new(0),
         })

@@ -128,6 +128,7 @@ async fn local_log(folder: &TempDir, topics: &TopicNames) -> Arc<dyn EventLog> {
             partitions: 4,
             retention: None,
             retention_bytes: None,
+            compacted: false,
         })
         .collect();
     log.create_topics(&specs).await.expect("topics");
