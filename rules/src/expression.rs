@@ -467,10 +467,8 @@ mod tests {
         assert_eq!(value("altitude_m", 10.0), None);
         assert_eq!(value("extra.n", 10.0), None);
         assert_eq!(value("extra.missing + 1", 10.0), None);
-        let huge = "9".repeat(100);
-        assert_eq!(value(&format!("{huge}*{huge}"), 10.0), Some(1e200));
-        let product = vec!["99999999999999999999"; 9].join("*");
-        assert!(value(&product, 10.0).is_some());
+        let product = ["9".repeat(30); 6].join("*");
+        assert!(value(&product, 10.0).is_some_and(f64::is_finite));
     }
 
     #[test]

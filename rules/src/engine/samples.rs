@@ -1,7 +1,7 @@
 //! What a rule measures in a fact.
 
 use events::window::Merged;
-use events::{Body, Event, Severity, aqi};
+use events::{Body, Event, aqi};
 
 use super::episode::Sample;
 use crate::comparison::Comparison;
