@@ -14,11 +14,14 @@ mod document;
 mod engine;
 mod expression;
 mod fact;
+mod life;
 mod message;
 mod problem;
 mod rule;
 mod set;
 mod step;
+mod stored;
+mod trial;
 mod validate;
 
 pub use built_in::{built_in, built_in_rules};
@@ -28,10 +31,13 @@ pub use document::{Filters, Parameters, RuleDocument, Source};
 pub use engine::Engine;
 pub use expression::Expression;
 pub use fact::{FenceFact, FenceTransition, Fix, IncidentFact, PaneFact, Reading, SegmentFact};
+pub use life::{Acknowledgement, AlertState};
 pub use problem::Invalid;
 pub use rule::Rule;
 pub use set::RuleSet;
 pub use step::{AlertStep, Status};
+pub use stored::{StoredRule, TOPIC};
+pub use trial::Trial;
 
 /// Limits on what people may write; each is named where it is exceeded.
 pub mod limits {

@@ -87,6 +87,11 @@ pub(crate) fn alert_id(rule: &str, subject: &str, started_at_us: i64) -> Uuid {
     Uuid::new_v5(&NAMESPACE, name.as_bytes())
 }
 
+/// The key of the records of alerts about `subject`.
+pub(crate) fn record_key(subject: &str) -> CompactString {
+    subject.chars().take(DEVICE_ID_CHARACTERS_MAX).collect()
+}
+
 impl AlertStep {
     /// The id of the event that records this step. It follows from the alert and
     /// the step, so that a step that is said again is known to be the same.
@@ -103,10 +108,7 @@ impl AlertStep {
 
     /// The key of its record: steps of one alert lie in one partition.
     pub fn record_key(&self) -> CompactString {
-        self.subject
-            .chars()
-            .take(DEVICE_ID_CHARACTERS_MAX)
-            .collect()
+        record_key(&self.subject)
     }
 
     /// The event that records it in the stream `alerts`.
