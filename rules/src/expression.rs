@@ -467,7 +467,7 @@ mod tests {
         assert_eq!(value("altitude_m", 10.0), None);
         assert_eq!(value("extra.n", 10.0), None);
         assert_eq!(value("extra.missing + 1", 10.0), None);
-        let product = ["9".repeat(30); 6].join("*");
+        let product = vec!["9".repeat(30); 6].join("*");
         assert!(value(&product, 10.0).is_some_and(f64::is_finite));
     }
 
