@@ -21,7 +21,19 @@ pub struct Exit {
 pub(crate) struct Graph {
     starts: Vec<u32>,
     exits: Vec<Exit>,
+    /// Metres of each exit's segment.
+    lengths_m: Vec<f32>,
+    roads: Vec<Road>,
     is_main: Vec<bool>,
+}
+
+/// What driving over a segment needs, close together in memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Road {
+    pub from: NodeIndex,
+    pub to: NodeIndex,
+    pub length_m: f32,
+    pub one_way: bool,
 }
 
 impl Graph {
@@ -30,9 +42,24 @@ impl Graph {
         let (entry_starts, entries) = exits_by_node(segments, node_count, true);
         let order = finishing_order(&starts, &exits);
         let is_main = largest_component(&order, &entry_starts, &entries);
+        let roads: Vec<_> = segments
+            .iter()
+            .map(|segment| Road {
+                from: segment.from_node,
+                to: segment.to_node,
+                length_m: segment.length_m as f32,
+                one_way: segment.one_way,
+            })
+            .collect();
+        let lengths_m = exits
+            .iter()
+            .map(|exit| roads[exit.segment.as_usize()].length_m)
+            .collect();
         Self {
             starts,
             exits,
+            lengths_m,
+            roads,
             is_main,
         }
     }
@@ -41,14 +68,23 @@ impl Graph {
         slice(&self.starts, &self.exits, node)
     }
 
+    pub fn exits_with_lengths(&self, node: NodeIndex) -> impl Iterator<Item = (&Exit, f32)> {
+        let lengths_m = slice(&self.starts, &self.lengths_m, node);
+        self.exits(node).iter().zip(lengths_m.iter().copied())
+    }
+
+    pub fn road(&self, segment: SegmentIndex) -> &Road {
+        &self.roads[segment.as_usize()]
+    }
+
     pub fn is_main(&self, node: NodeIndex) -> bool {
         self.is_main[node as usize]
     }
 }
 
-fn slice<'a>(starts: &[u32], exits: &'a [Exit], node: NodeIndex) -> &'a [Exit] {
+fn slice<'a, T>(starts: &[u32], items: &'a [T], node: NodeIndex) -> &'a [T] {
     let node = node as usize;
-    &exits[starts[node] as usize..starts[node + 1] as usize]
+    &items[starts[node] as usize..starts[node + 1] as usize]
 }
 
 fn exits_by_node(segments: &[Segment], node_count: u32, reversed: bool) -> (Vec<u32>, Vec<Exit>) {

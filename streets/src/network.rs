@@ -6,7 +6,8 @@ use std::sync::{Arc, LazyLock};
 use events::Location;
 
 use crate::graph::{Exit, Graph, NodeIndex};
-use crate::index::{Grid, Match};
+use crate::grid::Grid;
+use crate::nearest::{Match, nearest};
 use crate::split::{Way, split_at_junctions};
 use crate::{Error, Result, Segment, SegmentIndex, geojson, source};
 
@@ -134,7 +135,7 @@ impl StreetNetwork {
         heading_deg: Option<f64>,
         max_distance_m: f64,
     ) -> Option<Match> {
-        self.grid.nearest(location, heading_deg, max_distance_m)
+        nearest(&self.grid, location, heading_deg, max_distance_m)
     }
 
     /// How many junctions and dead ends there are.
@@ -156,6 +157,14 @@ impl StreetNetwork {
     /// and back: the largest connected part of the network.
     pub fn is_connected(&self, node: NodeIndex) -> bool {
         self.graph.is_main(node)
+    }
+
+    pub(crate) fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
+    pub(crate) fn graph(&self) -> &Graph {
+        &self.graph
     }
 
     /// A GeoJSON FeatureCollection of LineStrings, one a segment, with the

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use events::{Body, DeviceId};
+use events::{Body, DeviceId, Location};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use streets::{NodeIndex, SegmentIndex};
@@ -34,6 +34,24 @@ pub(crate) struct Fleet {
     interval_us: i64,
     /// Numbers of the open calls that were answered, or could not be.
     seen_calls: Vec<u64>,
+}
+
+/// What a simulated vehicle knows of itself, which its fixes do not tell: the
+/// truth to hold a map matcher against.
+#[derive(Clone, Copy, Debug)]
+pub struct VehicleTruth<'a> {
+    /// Who.
+    pub device_id: &'a str,
+    /// The segment it drives or stands on.
+    pub segment: SegmentIndex,
+    /// Along the segment's line; `false` against it.
+    pub forward: bool,
+    /// In its lane, not on the line.
+    pub location: Location,
+    /// Direction of the last movement.
+    pub heading_deg: f64,
+    /// Of the last step.
+    pub speed_kmh: f64,
 }
 
 impl Fleet {
@@ -102,6 +120,18 @@ impl Fleet {
             .iter()
             .filter(|member| member.motion.shown_speed_ms > 0.5)
             .map(|member| (member.motion.segment, member.motion.shown_speed_ms * 3.6))
+    }
+
+    /// Where every vehicle really is, in the order of their making.
+    pub fn truth(&self) -> impl Iterator<Item = VehicleTruth<'_>> {
+        self.vehicles.iter().map(|member| VehicleTruth {
+            device_id: &member.device_id,
+            segment: member.motion.segment,
+            forward: member.motion.forward,
+            location: member.motion.position,
+            heading_deg: member.motion.heading_deg,
+            speed_kmh: member.motion.shown_speed_ms * 3.6,
+        })
     }
 
     #[allow(clippy::too_many_arguments)]

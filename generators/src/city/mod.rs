@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use streets::StreetNetwork;
 
+pub use fleet::VehicleTruth;
 pub use message::Message;
 pub use plan::Plan;
 
@@ -102,6 +103,11 @@ impl City {
     /// How far the city is, microseconds since the epoch.
     pub fn now_us(&self) -> i64 {
         self.now_us
+    }
+
+    /// Where every vehicle really is, by the time of its last fix.
+    pub fn vehicles(&self) -> impl Iterator<Item = VehicleTruth<'_>> {
+        self.fleet.truth()
     }
 
     /// How many devices it has.

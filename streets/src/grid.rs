@@ -1,0 +1,375 @@
+//! The segments around a place.
+//!
+//! Lines are cut into pieces no longer than a grid cell; a search visits the
+//! cells around the place in rings and stops where no piece is near enough.
+//! Distances are planar around the place: exact to a millimetre at 100 m.
+
+use events::Location;
+
+use crate::{Segment, SegmentIndex};
+
+/// Metres per degree of latitude on the sphere that [`Location`] uses.
+const M_PER_DEGREE: f64 = 111_195.08;
+/// Half a street block: few pieces a cell, few cells a lookup.
+const CELL_M: f64 = 60.0;
+/// Beyond this many cells they grow, so that a country fits too.
+const CELLS_MAX: f64 = 4e6;
+const ONE_WAY: u32 = 1 << 31;
+
+/// A straight piece; coordinates are degrees from the grid's south-west corner.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    x1: f32,
+    y1: f32,
+    x2: f32,
+    y2: f32,
+    start_m: f32,
+    /// Segment number, and [`ONE_WAY`].
+    segment: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct Grid {
+    west: f64,
+    south: f64,
+    cell_lon: f64,
+    cell_lat: f64,
+    columns: i32,
+    rows: i32,
+    starts: Vec<u32>,
+    pieces: Vec<Piece>,
+    /// The same lines by segment, not cut at cells.
+    line_starts: Vec<u32>,
+    lines: Vec<Piece>,
+}
+
+/// A place on the grid's plane, and the scale there.
+pub(crate) struct Place {
+    /// Degrees from the grid's south-west corner.
+    x: f32,
+    y: f32,
+    /// Metres per degree of longitude here.
+    kx: f32,
+    /// The same place counted in cells.
+    column: f64,
+    row: f64,
+    cell_x_m: f64,
+    cell_y_m: f64,
+}
+
+impl Place {
+    /// Metres east and north from another place to this one.
+    pub fn from(&self, other: &Place) -> (f32, f32) {
+        const KY: f32 = M_PER_DEGREE as f32;
+        ((self.x - other.x) * self.kx, (self.y - other.y) * KY)
+    }
+}
+
+/// Where a straight piece of a segment is nearest to a place.
+pub(crate) struct Near {
+    pub segment: SegmentIndex,
+    pub one_way: bool,
+    pub distance_m: f32,
+    /// Metres along the segment.
+    pub offset_m: f32,
+    /// Unit vector (east, north) of the piece; zero where it has no length.
+    pub direction: (f32, f32),
+}
+
+/// Looks at pieces, near ones first as far as the cells allow.
+pub(crate) trait Visitor {
+    /// Pieces further away than this are not wanted; may shrink as it goes.
+    fn limit_m(&self) -> f32;
+    /// A piece within the limit. A segment comes as often as it has pieces.
+    fn visit(&mut self, near: &Near);
+}
+
+impl Grid {
+    /// `bounds` is west, south, east, north of all `segments`.
+    pub fn new(segments: &[Segment], bounds: [f64; 4]) -> Self {
+        let [west, south, east, north] = bounds;
+        let kx = M_PER_DEGREE * ((south + north) / 2.0).to_radians().cos().max(0.01);
+        let area_m2 = ((east - west) * kx + CELL_M) * ((north - south) * M_PER_DEGREE + CELL_M);
+        let cell_m = CELL_M.max((area_m2 / CELLS_MAX).sqrt());
+        let (cell_lon, cell_lat) = (cell_m / kx, cell_m / M_PER_DEGREE);
+        let columns = ((east - west) / cell_lon) as i32 + 1;
+        let rows = ((north - south) / cell_lat) as i32 + 1;
+        let mut grid = Self {
+            west,
+            south,
+            cell_lon,
+            cell_lat,
+            columns,
+            rows,
+            starts: Vec::new(),
+            pieces: Vec::new(),
+            line_starts: vec![0],
+            lines: Vec::new(),
+        };
+        grid.fill(segments, cell_m);
+        grid
+    }
+
+    fn fill(&mut self, segments: &[Segment], cell_m: f64) {
+        let mut placed: Vec<(u32, Piece)> = Vec::new();
+        for (index, segment) in segments.iter().enumerate() {
+            let tag = index as u32 | if segment.one_way { ONE_WAY } else { 0 };
+            let mut start_m = 0.0;
+            for pair in segment.line.windows(2) {
+                let length_m = pair[0].distance_m(pair[1]);
+                let whole = self.piece(pair[0], pair[1], (0.0, 1.0), start_m, tag);
+                self.lines.push(whole);
+                self.put(
+                    pair[0],
+                    pair[1],
+                    start_m,
+                    length_m,
+                    cell_m,
+                    tag,
+                    &mut placed,
+                );
+                start_m += length_m;
+            }
+            self.line_starts.push(self.lines.len() as u32);
+        }
+        placed.sort_by_key(|(cell, piece)| (*cell, piece.segment & !ONE_WAY));
+        self.starts = vec![0; (self.columns * self.rows) as usize + 1];
+        for (cell, _) in &placed {
+            self.starts[*cell as usize + 1] += 1;
+        }
+        for cell in 1..self.starts.len() {
+            self.starts[cell] += self.starts[cell - 1];
+        }
+        self.pieces = placed.into_iter().map(|(_, piece)| piece).collect();
+    }
+
+    /// The part of a straight line between two shares of it; `start_m` is where
+    /// that part starts on the segment.
+    fn piece(
+        &self,
+        from: Location,
+        to: Location,
+        (first, last): (f64, f64),
+        start_m: f64,
+        segment: u32,
+    ) -> Piece {
+        let x = |t: f64| from.longitude + (to.longitude - from.longitude) * t - self.west;
+        let y = |t: f64| from.latitude + (to.latitude - from.latitude) * t - self.south;
+        Piece {
+            x1: x(first) as f32,
+            y1: y(first) as f32,
+            x2: x(last) as f32,
+            y2: y(last) as f32,
+            start_m: start_m as f32,
+            segment,
+        }
+    }
+
+    /// Puts a straight line into the cells that it touches.
+    #[allow(clippy::too_many_arguments)]
+    fn put(
+        &self,
+        from: Location,
+        to: Location,
+        start_m: f64,
+        length_m: f64,
+        cell_m: f64,
+        segment: u32,
+        placed: &mut Vec<(u32, Piece)>,
+    ) {
+        let parts = (length_m / cell_m).ceil().max(1.0);
+        for part in 0..parts as u32 {
+            let (first, last) = (f64::from(part) / parts, f64::from(part + 1) / parts);
+            let piece = self.piece(from, to, (first, last), start_m + length_m * first, segment);
+            let (x1, x2) = (f64::from(piece.x1), f64::from(piece.x2));
+            let (y1, y2) = (f64::from(piece.y1), f64::from(piece.y2));
+            let columns = self.column(x1.min(x2))..=self.column(x1.max(x2));
+            for row in self.row(y1.min(y2))..=self.row(y1.max(y2)) {
+                for column in columns.clone() {
+                    placed.push(((row * self.columns + column) as u32, piece));
+                }
+            }
+        }
+    }
+
+    fn column(&self, x: f64) -> i32 {
+        ((x / self.cell_lon).floor() as i32).clamp(0, self.columns - 1)
+    }
+
+    fn row(&self, y: f64) -> i32 {
+        ((y / self.cell_lat).floor() as i32).clamp(0, self.rows - 1)
+    }
+
+    /// A place that may be anywhere, also outside or not a number.
+    pub fn place(&self, location: Location) -> Place {
+        let (x, y) = (
+            location.longitude - self.west,
+            location.latitude - self.south,
+        );
+        let kx = M_PER_DEGREE * location.latitude.to_radians().cos();
+        Place {
+            x: x as f32,
+            y: y as f32,
+            kx: kx as f32,
+            column: x / self.cell_lon,
+            row: y / self.cell_lat,
+            cell_x_m: self.cell_lon * kx,
+            cell_y_m: self.cell_lat * M_PER_DEGREE,
+        }
+    }
+
+    /// Shows the pieces around a place to a visitor, in rings of cells.
+    pub fn search(&self, place: &Place, visitor: &mut impl Visitor) {
+        let (column, row) = (place.column.floor(), place.row.floor());
+        // How far the place is from the edges of its own cell.
+        let (inside_x, inside_y) = (place.column - column, place.row - row);
+        let slack_m = (inside_x.min(1.0 - inside_x) * place.cell_x_m)
+            .min(inside_y.min(1.0 - inside_y) * place.cell_y_m);
+        let smallest_m = place.cell_x_m.min(place.cell_y_m);
+        let beyond = |low: f64, high: i32| (-low).max(low - f64::from(high - 1)).max(0.0);
+        let first = beyond(column, self.columns).max(beyond(row, self.rows));
+        let farthest = column
+            .max(f64::from(self.columns) - column)
+            .max(row.max(f64::from(self.rows) - row));
+        let mut ring = first;
+        loop {
+            let nearest_possible_m = if ring > 0.0 {
+                (ring - 1.0) * smallest_m + slack_m
+            } else {
+                0.0
+            };
+            // Written so that a NaN anywhere ends the search.
+            let may_be_nearer = nearest_possible_m <= f64::from(visitor.limit_m());
+            if !may_be_nearer || ring > farthest {
+                return;
+            }
+            self.visit_ring(column as i32, row as i32, ring as i32, place, visitor);
+            ring += 1.0;
+        }
+    }
+
+    fn visit_ring(
+        &self,
+        column: i32,
+        row: i32,
+        ring: i32,
+        place: &Place,
+        visitor: &mut impl Visitor,
+    ) {
+        let (left, right) = (column - ring, column + ring);
+        for at in (row - ring).max(0)..=(row + ring).min(self.rows - 1) {
+            if at == row - ring || at == row + ring {
+                for column in left.max(0)..=right.min(self.columns - 1) {
+                    self.visit_cell(column, at, place, visitor);
+                }
+                continue;
+            }
+            for column in [left, right] {
+                if (0..self.columns).contains(&column) {
+                    self.visit_cell(column, at, place, visitor);
+                }
+            }
+        }
+    }
+
+    fn visit_cell(&self, column: i32, row: i32, place: &Place, visitor: &mut impl Visitor) {
+        // Most cells of a ring are further away than what was found already.
+        let outside = |at: f64, cell: i32| {
+            (f64::from(cell) - at)
+                .max(at - f64::from(cell + 1))
+                .max(0.0)
+        };
+        let away_x_m = outside(place.column, column) * place.cell_x_m;
+        let away_y_m = outside(place.row, row) * place.cell_y_m;
+        // A millimetre covers single precision.
+        let limit_m = f64::from(visitor.limit_m()) + 1e-3;
+        if away_x_m * away_x_m + away_y_m * away_y_m > limit_m * limit_m {
+            return;
+        }
+        let cell = (row * self.columns + column) as usize;
+        let (start, end) = (self.starts[cell] as usize, self.starts[cell + 1] as usize);
+        for piece in &self.pieces[start..end] {
+            if let Some(near) = piece.near(place, visitor.limit_m()) {
+                visitor.visit(&near);
+            }
+        }
+    }
+
+    /// Where the part of a segment between two offsets is nearest to a place.
+    /// Panics where the segment is of another network.
+    pub fn near_segment(
+        &self,
+        segment: SegmentIndex,
+        between_m: (f32, f32),
+        place: &Place,
+    ) -> Option<Near> {
+        let line = self.line(segment);
+        // The last piece that starts before the part begins holds its beginning.
+        let first = line
+            .partition_point(|piece| piece.start_m <= between_m.0)
+            .saturating_sub(1);
+        let mut nearest: Option<Near> = None;
+        for piece in &line[first..] {
+            if piece.start_m > between_m.1 {
+                break;
+            }
+            let limit_m = nearest
+                .as_ref()
+                .map_or(f32::INFINITY, |near| near.distance_m);
+            nearest = piece.near(place, limit_m).or(nearest);
+        }
+        nearest
+    }
+
+    /// The whole straight pieces of a segment in their order.
+    fn line(&self, segment: SegmentIndex) -> &[Piece] {
+        let at = segment.as_usize();
+        &self.lines[self.line_starts[at] as usize..self.line_starts[at + 1] as usize]
+    }
+}
+
+/// East and north of a heading in degrees clockwise from north.
+pub(crate) fn unit(heading_deg: f64) -> (f32, f32) {
+    let (sin, cos) = (heading_deg.rem_euclid(360.0) as f32)
+        .to_radians()
+        .sin_cos();
+    (sin, cos)
+}
+
+impl Piece {
+    #[inline]
+    fn near(&self, place: &Place, limit_m: f32) -> Option<Near> {
+        const KY: f32 = M_PER_DEGREE as f32;
+        let (dx, dy) = ((self.x2 - self.x1) * place.kx, (self.y2 - self.y1) * KY);
+        let (px, py) = ((place.x - self.x1) * place.kx, (place.y - self.y1) * KY);
+        let length2 = dx * dx + dy * dy;
+        let along = if length2 > 0.0 {
+            ((px * dx + py * dy) / length2).clamp(0.0, 1.0)
+        } else {
+            0.0
+        };
+        let (ex, ey) = (px - dx * along, py - dy * along);
+        let distance2 = ex * ex + ey * ey;
+        // Also where either is not a number.
+        let is_within = distance2 <= limit_m * limit_m;
+        if !is_within {
+            return None;
+        }
+        let length = length2.sqrt();
+        let scale = if length > 0.0 { 1.0 / length } else { 0.0 };
+        Some(Near {
+            segment: SegmentIndex(self.segment & !ONE_WAY),
+            one_way: self.segment & ONE_WAY != 0,
+            distance_m: distance2.sqrt(),
+            offset_m: self.start_m + along * length,
+            direction: (dx * scale, dy * scale),
+        })
+    }
+}
+
+impl Near {
+    /// Cosine of the turn from a heading to the piece as it is drawn.
+    pub fn agreement(&self, heading: (f32, f32)) -> f32 {
+        heading.0 * self.direction.0 + heading.1 * self.direction.1
+    }
+}
