@@ -3,10 +3,12 @@
 //! Enters: OpenStreetMap ways (the city that comes with CityPulse, an
 //! `.osm.pbf` extract) or a road graph in CSV. Leaves: [`Segment`]s between
 //! junctions with stable ids, the segment that a vehicle is on ([`Matcher`]) or
-//! nearest to a place, the directed graph to drive on, GeoJSON to draw. Promises: the same input gives the same ids
+//! nearest to a place, the directed graph to drive on, each segment's own free
+//! flow ([`FreeFlow`]), GeoJSON to draw. Promises: the same input gives the same ids
 //! and the same order. Never: the network, a clock, changing after loading.
 
 mod error;
+mod free_flow;
 mod geojson;
 mod graph;
 mod grid;
@@ -19,6 +21,7 @@ mod source;
 mod split;
 
 pub use error::{Error, Result};
+pub use free_flow::FreeFlow;
 pub use graph::{Exit, NodeIndex};
 pub use matcher::{FixForMatch, Matcher, Previous};
 pub use nearest::Match;
