@@ -1,0 +1,164 @@
+//! A fence as people write it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::error::Invalid;
+use crate::schedule::Schedule;
+use crate::shape::Shape;
+
+/// Fences that one platform holds at most.
+pub const FENCES_MAX: usize = 100_000;
+/// Characters of an id, a vehicle type or an author.
+const TEXT_MAX: usize = 128;
+const NAME_MAX: usize = 200;
+const VEHICLE_TYPES_MAX: usize = 64;
+/// Bytes of `properties` as JSON.
+const PROPERTIES_BYTES_MAX: usize = 8 << 10;
+/// A week.
+const DWELL_S_MAX: u32 = 7 * 86_400;
+
+/// One fence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fence {
+    /// Letters, digits, `.`, `_`, `-` and `:`; given by the server where empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub id: String,
+    /// For people.
+    pub name: String,
+    /// Where it is.
+    pub shape: Shape,
+    /// Only vehicles of these types; empty: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vehicle_types: Vec<String>,
+    /// Only at these times of the week; none: always.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
+    /// Seconds inside after which a vehicle dwells; none: dwelling is not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dwell_s: Option<u32>,
+    /// Whether it is watched.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// Anything that people want to keep with it.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub properties: Map<String, Value>,
+    /// Who wrote it last, as they say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// When it was written, RFC 3339; set by the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Fence {
+    /// Reads and checks a document; an empty id is left for the caller to fill.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, Invalid> {
+        let mut json = serde_json::Deserializer::from_slice(bytes);
+        let fence: Self = serde_path_to_error::deserialize(&mut json).map_err(explain)?;
+        json.end().map_err(|error| Invalid {
+            field: "body".to_owned(),
+            problem: error.to_string(),
+        })?;
+        fence.check()?;
+        Ok(fence)
+    }
+
+    /// The document as it is stored.
+    pub fn to_json(&self) -> Vec<u8> {
+        // Only maps with keys that are not text fail, and there are none.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Whether every field is one that can be used.
+    pub fn check(&self) -> Result<(), Invalid> {
+        if !self.id.is_empty() {
+            check_id(&self.id)?;
+        }
+        if self.name.trim().is_empty() || self.name.chars().count() > NAME_MAX {
+            let expected = format!("1 to {NAME_MAX} characters");
+            return Err(Invalid::new("name", format!("{:?}", self.name), expected));
+        }
+        self.shape.check().map_err(|error| error.within("shape"))?;
+        if self.vehicle_types.len() > VEHICLE_TYPES_MAX {
+            let expected = format!("at most {VEHICLE_TYPES_MAX}");
+            return Err(Invalid::new(
+                "vehicle_types",
+                format!("{} of them", self.vehicle_types.len()),
+                expected,
+            ));
+        }
+        for (index, text) in self.vehicle_types.iter().enumerate() {
+            check_text(&format!("vehicle_types[{index}]"), text)?;
+        }
+        if let Some(schedule) = &self.schedule {
+            schedule.check().map_err(|error| error.within("schedule"))?;
+        }
+        if let Some(dwell_s) = self.dwell_s
+            && !(1..=DWELL_S_MAX).contains(&dwell_s)
+        {
+            let expected = format!("1 to {DWELL_S_MAX} seconds");
+            return Err(Invalid::new("dwell_s", dwell_s, expected));
+        }
+        if let Some(author) = &self.author {
+            check_text("author", author)?;
+        }
+        let properties = serde_json::to_string(&self.properties).map_or(0, |text| text.len());
+        if properties > PROPERTIES_BYTES_MAX {
+            return Err(Invalid::new(
+                "properties",
+                format!("{properties} bytes of JSON"),
+                format!("at most {PROPERTIES_BYTES_MAX}"),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Whether `id` can name a fence.
+pub fn check_id(id: &str) -> Result<(), Invalid> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:".contains(&byte);
+    if (1..=TEXT_MAX).contains(&id.len()) && id.bytes().all(allowed) {
+        return Ok(());
+    }
+    let expected = format!("1 to {TEXT_MAX} letters, digits, '.', '_', '-' and ':'");
+    Err(Invalid::new("id", format!("{id:?}"), expected))
+}
+
+fn check_text(field: &str, text: &str) -> Result<(), Invalid> {
+    if !text.trim().is_empty() && text.chars().count() <= TEXT_MAX {
+        return Ok(());
+    }
+    let expected = format!("1 to {TEXT_MAX} characters");
+    Err(Invalid::new(field, format!("{text:?}"), expected))
+}
+
+/// serde's words, at the field they are about.
+fn explain(error: serde_path_to_error::Error<serde_json::Error>) -> Invalid {
+    let path = error.path().to_string();
+    let problem = error.into_inner().to_string();
+    let field = match path.as_str() {
+        "." => "body".to_owned(),
+        _ => path,
+    };
+    // Where the shape's own reading found it, it has said which field it is.
+    match problem.strip_prefix(crate::shape::MARK) {
+        Some(told) => {
+            let told = told.split(" at line ").next().unwrap_or(told);
+            let (inner, problem) = told.split_once(": ").unwrap_or(("", told));
+            Invalid {
+                field: match inner {
+                    "" => field,
+                    inner => format!("{field}.{inner}"),
+                },
+                problem: problem.to_owned(),
+            }
+        }
+        None => Invalid { field, problem },
+    }
+}
