@@ -25,7 +25,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use events::{Advance, Offset, TopicPartition};
 
-pub use self::redis::{RedisConfig, RedisStore};
+pub use self::redis::{Layout, RedisConfig, RedisStore};
 pub use error::{Error, Result};
 pub use keys::Kind;
 pub use memory::MemoryStore;

@@ -26,9 +26,17 @@ pub async fn a_watcher_sees_every_batch_in_order(fixture: &dyn Fixture) {
         store.apply(OWNER, batch).await.expect("apply");
     }
     for watch in &mut watches {
+        let mut is_first = true;
         for number in 0..200 {
-            let WatchEvent::Changed(notice) = next(watch).await else {
-                panic!("a gap")
+            let notice = loop {
+                let WatchEvent::Changed(notice) = next(watch).await else {
+                    panic!("a gap")
+                };
+                // In a cluster, word of what was before may still be on its way.
+                let is_from_before = notice.advances.is_empty();
+                if !(std::mem::take(&mut is_first) && is_from_before) {
+                    break notice;
+                }
             };
             assert_eq!(notice.advances, [advance(0, number, number + 1)]);
             assert_eq!(notice.updates.len(), 3);

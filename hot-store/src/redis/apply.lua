@@ -1,6 +1,7 @@
 #!lua
 -- Applies one batch: all of it, or nothing where a position is not as expected.
--- KEYS[1]  hash of the owner's positions
+-- KEYS     hash of the owner's positions, then the hashes of ARGV[2]: named so
+--          that a cluster that moves the slot lets the script run wholly or not
 -- ARGV[1]  the change notice (MessagePack), published as it is:
 --          { version, owner, { partition, from, to, ... },
 --            { time to live in ms, { key, value, ... }, ... }, { deleted key, ... } }
@@ -8,6 +9,7 @@
 --          { { hash, { field, value, ... }, { deleted field, ... }, ... },
 --            { time to live in ms, { key, value, ... }, ... }, { deleted key, ... } }
 -- ARGV[3]  channel of change notices
+-- ARGV[4]  "here", or "elsewhere" where values lie in other slots and are written
 -- Returns nil, or { index of the advance, stored position } of a conflict.
 -- Numbers travel as text: Lua's would lose digits of large offsets.
 local call = redis.call
@@ -40,6 +42,7 @@ for i = 1, #advances, 3 do
     call('HSET', KEYS[1], advances[i], advances[i + 2])
   end
 end
+
 local function write(sets, deletes)
   for i = 1, #sets, 2 do
     local time_to_live_ms, values = sets[i], sets[i + 1]
@@ -52,7 +55,9 @@ local function write(sets, deletes)
   end
 end
 
-write(notice[4], notice[5])
-write(private[2], private[3])
+if ARGV[4] == 'here' then
+  write(notice[4], notice[5])
+  write(private[2], private[3])
+end
 call('PUBLISH', ARGV[3], ARGV[1])
 return nil

@@ -9,7 +9,7 @@ pub(super) struct Peer {
     /// `host:port`, without credentials.
     pub(super) address: String,
     /// Taken out of every text that comes from the server.
-    pub(super) password: Option<String>,
+    pub(super) secrets: Vec<String>,
 }
 
 impl Peer {
@@ -46,11 +46,11 @@ impl Peer {
     }
 
     /// Some servers and proxies repeat in their answer what they were sent.
-    fn redact(&self, text: &str) -> String {
-        match self.password.as_deref() {
-            Some(password) if !password.is_empty() => text.replace(password, "***"),
-            _ => text.to_owned(),
-        }
+    pub(super) fn redact(&self, text: &str) -> String {
+        self.secrets
+            .iter()
+            .filter(|secret| !secret.is_empty())
+            .fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
     }
 }
 
@@ -81,9 +81,11 @@ fn advice(error: &RedisError) -> Option<&'static str> {
         "BUSY" => "another client's script is running",
         "NOAUTH" | "WRONGPASS" => "check the configured user name and password",
         "NOPERM" => "the user needs read, write, scripting and pubsub on all keys and channels",
-        "MOVED" | "CROSSSLOT" | "CLUSTERDOWN" => {
-            "a Redis Cluster cannot take one batch atomically: configure a single server"
+        "MOVED" | "ASK" | "CROSSSLOT" => {
+            "it is a node of a Redis Cluster: set redis.cluster = true"
         }
+        "CLUSTERDOWN" => "the Redis Cluster has slots without a node, or no majority of nodes",
+        "TRYAGAIN" => "the Redis Cluster is moving the slot to another node",
         _ => return None,
     })
 }

@@ -1,24 +1,30 @@
 //! One shared connection that is made when needed and replaced when broken.
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, RedisResult};
-use rustls::crypto::CryptoProvider;
+use redis::{Client, RedisResult};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::RedisConfig;
+use super::access::Access;
 use super::failure::{Peer, breaks_connection};
+use super::sentinel::Sentinels;
 use crate::{Error, Result};
+
+/// Where a new connection leads.
+pub(super) enum Route {
+    /// Always to the same server.
+    Fixed(Client),
+    /// To whatever server is the primary then.
+    Sentinel(Sentinels),
+}
 
 /// The way to one server.
 pub(super) struct Link {
-    client: Client,
-    limits: AsyncConnectionConfig,
-    connect_timeout: Duration,
-    pub(super) response_timeout: Duration,
-    pub(super) database: i64,
+    access: Arc<Access>,
+    route: Route,
     pub(super) peer: Peer,
     current: Mutex<Current>,
 }
@@ -32,52 +38,17 @@ struct Current {
 }
 
 impl Link {
-    pub(super) fn new(config: &RedisConfig) -> Result<Self> {
-        // The library's own text may repeat the URL, password included.
-        let info = config.url.as_str().into_connection_info().map_err(|_| {
-            Error::Configuration(
-                "the Redis address must be redis://host:port/database, or rediss:// for TLS".into(),
-            )
-        })?;
-        if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
-            choose_cryptography();
-        }
-        let mut settings = info.redis_settings().clone();
-        if let Some(username) = &config.username {
-            settings = settings.set_username(username);
-        }
-        if let Some(password) = &config.password {
-            settings = settings.set_password(password);
-        }
-        let address = match info.addr() {
-            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
-                format!("{host}:{port}")
-            }
-            other => other.to_string(),
-        };
-        let peer = Peer {
-            address,
-            password: settings.password().map(str::to_owned),
-        };
-        let database = settings.db();
-        let client = Client::open(info.set_redis_settings(settings)).map_err(|_| {
-            Error::Configuration(format!(
-                "no connection to Redis at {} is possible with these settings",
-                peer.address
-            ))
-        })?;
-        let limits = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(config.connect_timeout))
-            .set_response_timeout(Some(config.response_timeout));
-        Ok(Self {
-            client,
-            limits,
-            connect_timeout: config.connect_timeout,
-            response_timeout: config.response_timeout,
-            database,
-            peer,
+    /// `address` names the server in messages.
+    pub(super) fn new(access: Arc<Access>, route: Route, address: String) -> Self {
+        Self {
+            peer: Peer {
+                address,
+                secrets: access.secrets.clone(),
+            },
+            access,
+            route,
             current: Mutex::default(),
-        })
+        }
     }
 
     /// Runs `command` on the shared connection. `command` may be cut off by the
@@ -111,23 +82,55 @@ impl Link {
         {
             return Err(self.peer.unavailable(reason));
         }
-        let attempt = self
-            .client
-            .get_multiplexed_async_connection_with_config(&self.limits);
-        let error = match timeout(self.connect_timeout, attempt).await {
+        let error = match timeout(self.access.connect_timeout, self.connect()).await {
             Ok(Ok(connection)) => {
                 current.failed = None;
                 current.generation += 1;
                 current.connection = Some(connection.clone());
                 return Ok((connection, current.generation));
             }
-            Ok(Err(error)) => self.peer.failure(&error),
+            Ok(Err(error)) => error,
             Err(_) => self.no_answer(),
         };
         if let Error::Unavailable { reason, .. } = &error {
             current.failed = Some((Instant::now(), reason.clone()));
         }
         Err(error)
+    }
+
+    async fn connect(&self) -> Result<MultiplexedConnection> {
+        let client = self.client().await?;
+        let mut connection = client
+            .get_multiplexed_async_connection_with_config(&self.access.limits)
+            .await
+            .map_err(|error| self.peer.failure(&error))?;
+        if matches!(self.route, Route::Sentinel(_)) {
+            // Sentinels learn of a change before the server does, or after it.
+            let role: Vec<redis::Value> = redis::cmd("ROLE")
+                .query_async(&mut connection)
+                .await
+                .map_err(|error| self.peer.failure(&error))?;
+            let is_primary = role.first().is_some_and(|role| {
+                *role == redis::Value::BulkString(b"master".to_vec())
+                    || *role == redis::Value::SimpleString("master".to_owned())
+            });
+            if !is_primary {
+                return Err(self
+                    .peer
+                    .unavailable("the server that Sentinel names is no primary yet"));
+            }
+        }
+        Ok(connection)
+    }
+
+    async fn client(&self) -> Result<Client> {
+        match &self.route {
+            Route::Fixed(client) => Ok(client.clone()),
+            Route::Sentinel(sentinels) => sentinels
+                .primary()
+                .await
+                .map_err(|reason| self.peer.unavailable(self.peer.redact(&reason))),
+        }
     }
 
     async fn drop_connection(&self, generation: u64) {
@@ -143,12 +146,16 @@ impl Link {
         channel: &str,
     ) -> Result<(redis::aio::PubSubSink, redis::aio::PubSubStream)> {
         let attempt = async {
-            let (mut sink, stream) = self.client.get_async_pubsub().await?.split();
-            sink.subscribe(channel).await?;
-            Ok((sink, stream))
+            let client = self.client().await?;
+            let subscribe = async {
+                let (mut sink, stream) = client.get_async_pubsub().await?.split();
+                sink.subscribe(channel).await?;
+                Ok((sink, stream))
+            };
+            subscribe.await.map_err(|error| self.peer.failure(&error))
         };
-        match timeout(self.connect_timeout, attempt).await {
-            Ok(subscribed) => subscribed.map_err(|error| self.peer.failure(&error)),
+        match timeout(self.access.connect_timeout, attempt).await {
+            Ok(subscribed) => subscribed,
             Err(_) => Err(self.no_answer()),
         }
     }
@@ -156,16 +163,7 @@ impl Link {
     fn no_answer(&self) -> Error {
         self.peer.unavailable(format!(
             "no answer within {:?}; the server is paused, overloaded or behind a firewall",
-            self.connect_timeout
+            self.access.connect_timeout
         ))
-    }
-}
-
-/// TLS panics where a process has not said which of several cryptography
-/// libraries it uses. Only says so if nobody has.
-fn choose_cryptography() {
-    if CryptoProvider::get_default().is_none() {
-        // Fails only if another thread has just chosen: that serves as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
     }
 }

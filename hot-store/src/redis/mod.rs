@@ -1,81 +1,67 @@
-//! The hot store on Redis 7.0 or newer, one server.
+//! The hot store on Redis 7.0 or newer: one server, a primary that Sentinels
+//! watch, or a Redis Cluster.
 //!
 //! Enters and leaves what the port says, as plain JSON strings that any client
-//! can read. Promises: a batch is one script on the server, so it is visible
-//! wholly or not at all, costs one round trip, and is refused there when its
-//! positions do not fit. Never: waits longer than the configured limits.
+//! can read. Never: waits longer than the configured limits.
+//!
+//! # What is promised where
+//!
+//! *One server.* A batch is one script on the server, so it is visible wholly or
+//! not at all, costs one round trip, and is refused there when its positions do
+//! not fit.
+//!
+//! *Sentinel.* The same, on the server that is the primary. Redis replicates after
+//! it has answered, so a failover may lose the last batches: whole ones, with their
+//! positions. The next batch then does not begin where the new primary stands and
+//! is refused, and its sender reads cells and positions again and repeats what was
+//! lost from the log.
+//!
+//! *Cluster.* Positions and cells of an owner lie in one slot and change together,
+//! in one script, as above. Values lie in many slots, which no script can reach at
+//! once. They are written first, after a look at the positions, so they may be
+//! visible a moment before the position that they follow from, or without the rest
+//! of their batch when the writer dies in between; the repetition then writes the
+//! same values again. None is lost, none counts twice. A process that lost its
+//! partition *after* that look may leave older values of one batch standing until
+//! their next update; its positions and cells are refused. A change of the slot map
+//! is followed; a failover loses what it does with Sentinel, of one node.
 
+mod access;
+mod cluster;
+mod config;
+mod doubt;
 mod failure;
 mod link;
 mod notice;
+mod sentinel;
+mod servers;
+mod slots;
 mod subscription;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
-use std::fmt;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use events::{Advance, Offset, TopicPartition};
-use parking_lot::Mutex;
-use redis::Script;
 
-use self::link::Link;
-use crate::keys::{changes_channel, escape_glob, positions_key, state_key, state_pattern};
-use crate::{Entry, Error, HotBatch, HotStore, Kind, Result, Watch};
+use self::doubt::Doubts;
+use self::servers::{KEYS_AT_ONCE, Script, Servers};
+use crate::keys::{changes_channel, positions_key, state_key, state_pattern};
+use crate::{Cell, Entry, Error, HotBatch, HotStore, Kind, Result, Update, Watch};
 
-/// Keys asked for in one round trip.
-const KEYS_AT_ONCE: usize = 1000;
+pub use self::config::{Layout, RedisConfig};
 
-/// How to reach a Redis server. Debug output leaves credentials out.
-#[derive(Clone)]
-pub struct RedisConfig {
-    /// `redis://host:port/database`, or `rediss://` for TLS. May hold user and
-    /// password.
-    pub url: String,
-    /// Wins over the URL's user.
-    pub username: Option<String>,
-    /// Wins over the URL's password.
-    pub password: Option<String>,
-    /// Limit of one attempt to connect.
-    pub connect_timeout: Duration,
-    /// Limit of one command.
-    pub response_timeout: Duration,
-}
-
-impl RedisConfig {
-    /// The server at `url`, with the default limits: 2 s to connect, 5 s to answer.
-    pub fn new(url: impl Into<String>) -> Self {
-        Self {
-            url: url.into(),
-            username: None,
-            password: None,
-            connect_timeout: Duration::from_secs(2),
-            response_timeout: Duration::from_secs(5),
-        }
-    }
-}
-
-impl fmt::Debug for RedisConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisConfig")
-            .field("connect_timeout", &self.connect_timeout)
-            .field("response_timeout", &self.response_timeout)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The hot state on a Redis server.
+/// The hot state on Redis.
 pub struct RedisStore {
-    link: Arc<Link>,
+    servers: Arc<Servers>,
     channel: String,
     apply: Script,
     reset: Script,
-    /// Advances whose answer was lost, by owner: the server may have them or not.
-    in_doubt: Mutex<HashMap<(String, TopicPartition), (Offset, Offset)>>,
+    doubts: Doubts,
 }
 
 impl RedisStore {
@@ -83,112 +69,110 @@ impl RedisStore {
     /// so this works while the server is down. Fails on an address that cannot
     /// be one.
     pub fn connect(config: RedisConfig) -> Result<Arc<Self>> {
-        let link = Arc::new(Link::new(&config)?);
+        let servers = Servers::new(&config)?;
         Ok(Arc::new(Self {
-            channel: changes_channel(link.database),
-            link,
+            channel: changes_channel(servers.database),
+            servers: Arc::new(servers),
             apply: Script::new(include_str!("apply.lua")),
             reset: Script::new(include_str!("reset.lua")),
-            in_doubt: Mutex::default(),
+            doubts: Doubts::default(),
         }))
     }
 
     /// `host:port` of the server, without credentials.
     pub fn address(&self) -> &str {
-        &self.link.peer.address
+        &self.servers.peer().address
     }
 
-    /// After a conflict: whether exactly this batch was sent before, its answer
-    /// was lost, and the store has it.
-    async fn was_applied(&self, owner: &str, advances: &[Advance]) -> Result<bool> {
-        let sent_before = {
-            let in_doubt = self.in_doubt.lock();
-            // A fence leaves nothing by which it could be known again.
-            let mut moves = advances.iter().filter(|advance| !advance.is_fence());
-            let is_in_doubt = |advance: &Advance| {
-                in_doubt.get(&(owner.to_owned(), advance.partition.clone()))
-                    == Some(&(advance.from, advance.to))
-            };
-            moves.next().is_some_and(is_in_doubt) && moves.all(is_in_doubt)
-        };
-        if !sent_before {
-            return Ok(false);
+    /// The first advance that does not begin where its partition stands, and
+    /// where that is.
+    async fn misfit(&self, owner: &str, advances: &[Advance]) -> Result<Option<(usize, Offset)>> {
+        if advances.is_empty() {
+            return Ok(None);
         }
         let stored = self.positions(owner).await?;
-        Ok(advances
-            .iter()
-            .all(|advance| stored.get(&advance.partition) == Some(&advance.to)))
+        Ok(advances.iter().enumerate().find_map(|(index, advance)| {
+            let stored = *stored.get(&advance.partition)?;
+            (stored != advance.from).then_some((index, stored))
+        }))
     }
 
-    fn doubt(&self, owner: &str, advances: &[Advance]) {
-        let mut in_doubt = self.in_doubt.lock();
-        for advance in advances.iter().filter(|advance| !advance.is_fence()) {
-            let place = (owner.to_owned(), advance.partition.clone());
-            in_doubt.insert(place, (advance.from, advance.to));
-        }
+    /// Writes values to the nodes of a cluster.
+    async fn write_values(&self, updates: &[Update]) -> Result<()> {
+        let command = |update: &Update| {
+            let key = update.kind.key(&update.id).into_bytes();
+            let command = match &update.value {
+                Some(value) => {
+                    let mut set = redis::cmd("SET");
+                    let time_to_live_ms = update.kind.time_to_live().as_millis() as u64;
+                    set.arg(&key).arg(&value[..]).arg("PX").arg(time_to_live_ms);
+                    set
+                }
+                None => {
+                    let mut delete = redis::cmd("DEL");
+                    delete.arg(&key);
+                    delete
+                }
+            };
+            (key, command)
+        };
+        self.servers
+            .each(updates.iter().map(command).collect())
+            .await
     }
 
-    fn no_doubt(&self, owner: &str, advances: &[Advance]) {
-        let mut in_doubt = self.in_doubt.lock();
-        if in_doubt.is_empty() {
-            return;
-        }
-        for advance in advances.iter().filter(|advance| !advance.is_fence()) {
-            in_doubt.remove(&(owner.to_owned(), advance.partition.clone()));
-        }
+    /// Runs the script that moves positions; what it refused, if it did.
+    async fn run_apply(
+        &self,
+        owner: &str,
+        updates: &[Update],
+        cells: &mut [Cell],
+        advances: &[Advance],
+    ) -> Result<Option<(usize, Offset)>> {
+        let notice = notice::encode_notice(owner, updates, advances);
+        let private = notice::encode_private(owner, cells, updates);
+        let mut keys = vec![positions_key(owner)];
+        let groups = cells.chunk_by(|a, b| a.partition == b.partition);
+        keys.extend(groups.map(|group| state_key(owner, &group[0].partition)));
+        let values: &[u8] = match self.servers.is_cluster() {
+            true => b"elsewhere",
+            false => b"here",
+        };
+        let arguments = [&notice, &private, self.channel.as_bytes(), values];
+        self.servers.evaluate(&self.apply, &keys, &arguments).await
     }
 
-    /// The keys of a kind, each once.
-    async fn keys(&self, kind: Kind) -> Result<Vec<String>> {
-        let pattern = format!("{}*", escape_glob(kind.prefix()));
-        let mut keys = HashSet::new();
-        let mut cursor: u64 = 0;
-        loop {
-            let mut scan = redis::cmd("SCAN");
-            scan.arg(cursor)
-                .arg("MATCH")
-                .arg(&pattern)
-                .arg("COUNT")
-                .arg(KEYS_AT_ONCE);
-            let (next, found): (u64, Vec<Vec<u8>>) = self
-                .link
-                .run(async |connection| scan.query_async(connection).await)
-                .await?;
-            // Ids are text; a key that is not is another program's.
-            keys.extend(
-                found
-                    .into_iter()
-                    .filter_map(|key| String::from_utf8(key).ok()),
-            );
-            cursor = next;
-            if cursor == 0 {
-                return Ok(keys.into_iter().collect());
+    /// What a refused batch means: nothing where the store has it already.
+    async fn refused(
+        &self,
+        owner: &str,
+        advances: &[Advance],
+        (index, stored): (usize, Offset),
+    ) -> Result<()> {
+        if self.doubts.cover(owner, advances) {
+            let positions = self.positions(owner).await?;
+            let is_there =
+                |advance: &Advance| positions.get(&advance.partition) == Some(&advance.to);
+            if advances.iter().all(is_there) {
+                return Ok(());
             }
         }
+        let nonsense = || {
+            self.servers
+                .peer()
+                .unavailable("the apply script answered nonsense")
+        };
+        let advance = advances.get(index).ok_or_else(nonsense)?;
+        Err(Error::Conflict {
+            partition: advance.partition.clone(),
+            expected: advance.from,
+            stored,
+        })
     }
 
     /// The values of `keys`, in that order; `None` for those that are gone.
     async fn entries(&self, kind: Kind, keys: &[String]) -> Result<Vec<Option<Entry>>> {
-        let mut pipeline = redis::pipe();
-        pipeline.cmd("MGET").arg(keys);
-        for key in keys {
-            pipeline.cmd("PTTL").arg(key);
-        }
-        let (values, times_left_ms) = self
-            .link
-            .run(async |connection| {
-                let mut answers: Vec<redis::Value> = pipeline.query_async(connection).await?;
-                let times: Vec<i64> = answers
-                    .split_off(1)
-                    .into_iter()
-                    .map(redis::from_redis_value)
-                    .collect::<std::result::Result<_, _>>()?;
-                let values = answers.pop().unwrap_or(redis::Value::Nil);
-                let values: Vec<Option<Vec<u8>>> = redis::from_redis_value(values)?;
-                Ok((values, times))
-            })
-            .await?;
-        let entry = |key: &String, value: Option<Vec<u8>>, left_ms| {
+        let entry = |key: &String, (value, left_ms): servers::Found| {
             let (_, id) = Kind::of_key(key).filter(|(found, _)| *found == kind)?;
             Some(Entry {
                 id: id.to_owned(),
@@ -196,27 +180,12 @@ impl RedisStore {
                 expires_in: time_left(kind, left_ms)?,
             })
         };
-        let found = keys.iter().zip(values).zip(times_left_ms);
-        Ok(found
-            .map(|((key, value), left_ms)| entry(key, value, left_ms))
+        let found = self.servers.values(keys).await?;
+        Ok(keys
+            .iter()
+            .zip(found)
+            .map(|(key, found)| entry(key, found))
             .collect())
-    }
-}
-
-/// Notes a batch as sent without an answer when it goes away open: after an
-/// error, or when the caller gave up waiting.
-struct Doubt<'a> {
-    store: &'a RedisStore,
-    owner: &'a str,
-    advances: &'a [Advance],
-    open: bool,
-}
-
-impl Drop for Doubt<'_> {
-    fn drop(&mut self) {
-        if self.open {
-            self.store.doubt(self.owner, self.advances);
-        }
     }
 }
 
@@ -241,46 +210,27 @@ impl HotStore for RedisStore {
             return Ok(());
         }
         let began = Instant::now();
-        let notice = notice::encode_notice(owner, &updates, &advances);
-        let private = notice::encode_private(owner, &mut cells, &updates);
-        let mut script = self.apply.key(positions_key(owner));
-        script.arg(notice).arg(private).arg(&self.channel);
-        let mut doubt = Doubt {
-            store: self,
-            owner,
-            advances: &advances,
-            open: true,
-        };
-        let conflict: Result<Option<(usize, Offset)>> = self
-            .link
-            .run(async |connection| script.invoke_async(connection).await)
-            .await;
-        match conflict {
+        if self.servers.is_cluster() {
+            if let Some(misfit) = self.misfit(owner, &advances).await? {
+                return self.refused(owner, &advances, misfit).await;
+            }
+            self.write_values(&updates).await?;
+        }
+        let mut doubt = self.doubts.guard(owner, &advances);
+        match self.run_apply(owner, &updates, &mut cells, &advances).await {
             Ok(None) => {}
-            Ok(Some((index, stored))) => {
+            Ok(Some(misfit)) => {
                 // A refusal is an answer; an older doubt about the batch stays.
-                doubt.open = false;
-                if !self.was_applied(owner, &advances).await? {
-                    let Some(advance) = advances.get(index) else {
-                        return Err(self
-                            .link
-                            .peer
-                            .unavailable("the apply script answered nonsense"));
-                    };
-                    return Err(Error::Conflict {
-                        partition: advance.partition.clone(),
-                        expected: advance.from,
-                        stored,
-                    });
-                }
+                doubt.is_open = false;
+                self.refused(owner, &advances, misfit).await?;
             }
             Err(error) => {
-                doubt.open = error.is_retryable();
+                doubt.is_open = error.is_retryable();
                 return Err(error);
             }
         }
-        doubt.open = false;
-        self.no_doubt(owner, &advances);
+        doubt.is_open = false;
+        self.doubts.settle(owner, &advances);
         metrics::counter!("citypulse_hot_store_updates_total").increment(updates.len() as u64);
         metrics::histogram!("citypulse_hot_store_apply_seconds")
             .record(began.elapsed().as_secs_f64());
@@ -289,15 +239,9 @@ impl HotStore for RedisStore {
 
     async fn positions(&self, owner: &str) -> Result<HashMap<TopicPartition, Offset>> {
         let key = positions_key(owner);
-        let fields: Vec<(String, String)> = self
-            .link
-            .run(async |connection| {
-                redis::cmd("HGETALL")
-                    .arg(&key)
-                    .query_async(connection)
-                    .await
-            })
-            .await?;
+        let mut command = redis::cmd("HGETALL");
+        command.arg(&key);
+        let fields: Vec<(String, String)> = self.servers.ask(&key, command).await?;
         let parse = |(field, text): (String, String)| {
             let position = TopicPartition::parse(&field).zip(text.parse().ok());
             position.ok_or_else(|| Error::Damaged {
@@ -310,15 +254,9 @@ impl HotStore for RedisStore {
 
     async fn cells(&self, owner: &str, partition: &TopicPartition) -> Result<Vec<(String, Bytes)>> {
         let key = state_key(owner, partition);
-        let cells: Vec<(String, Vec<u8>)> = self
-            .link
-            .run(async |connection| {
-                redis::cmd("HGETALL")
-                    .arg(&key)
-                    .query_async(connection)
-                    .await
-            })
-            .await?;
+        let mut command = redis::cmd("HGETALL");
+        command.arg(&key);
+        let cells: Vec<(String, Vec<u8>)> = self.servers.ask(&key, command).await?;
         Ok(cells
             .into_iter()
             .map(|(key, value)| (key, value.into()))
@@ -326,10 +264,9 @@ impl HotStore for RedisStore {
     }
 
     async fn reset(&self, owner: &str) -> Result<()> {
-        let mut script = self.reset.key(positions_key(owner));
-        script.arg(state_pattern(owner));
-        self.link
-            .run(async |connection| script.invoke_async(connection).await)
+        let (keys, pattern) = ([positions_key(owner)], state_pattern(owner));
+        self.servers
+            .evaluate(&self.reset, &keys, &[pattern.as_bytes()])
             .await
     }
 
@@ -350,7 +287,7 @@ impl HotStore for RedisStore {
         if kind.is_single() {
             return Ok(self.get(kind, "").await?.into_iter().collect());
         }
-        let keys = self.keys(kind).await?;
+        let keys = self.servers.keys(kind).await?;
         let mut entries = Vec::with_capacity(keys.len());
         for keys in keys.chunks(KEYS_AT_ONCE) {
             entries.extend(self.entries(kind, keys).await?.into_iter().flatten());
@@ -360,13 +297,11 @@ impl HotStore for RedisStore {
 
     async fn watch(&self) -> Result<Box<dyn Watch>> {
         Ok(Box::new(
-            subscription::watch(&self.link, self.channel.clone()).await?,
+            subscription::watch(&self.servers, self.channel.clone()).await?,
         ))
     }
 
     async fn ping(&self) -> Result<()> {
-        self.link
-            .run(async |connection| redis::cmd("PING").query_async(connection).await)
-            .await
+        self.servers.ping().await
     }
 }

@@ -9,8 +9,8 @@ use redis::aio::{PubSubSink, PubSubStream};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::link::Link;
 use super::notice::decode_notice;
+use super::servers::Servers;
 use crate::Result;
 use crate::mailbox::{Mailbox, MailboxWatch};
 
@@ -18,11 +18,11 @@ use crate::mailbox::{Mailbox, MailboxWatch};
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Subscribes to `channel`; changes after the return are in the watch.
-pub(super) async fn watch(link: &Arc<Link>, channel: String) -> Result<MailboxWatch> {
-    let (sink, stream) = link.subscribe(&channel).await?;
+pub(super) async fn watch(servers: &Arc<Servers>, channel: String) -> Result<MailboxWatch> {
+    let (sink, stream) = servers.subscribe(&channel).await?;
     let mailbox = Arc::new(Mailbox::default());
     let feed = feed(
-        link.clone(),
+        servers.clone(),
         channel,
         Arc::downgrade(&mailbox),
         sink,
@@ -35,16 +35,16 @@ pub(super) async fn watch(link: &Arc<Link>, channel: String) -> Result<MailboxWa
 /// Fills the mailbox; after a lost connection subscribes again and says that
 /// there is a gap. Ends when nobody watches.
 async fn feed(
-    link: Arc<Link>,
+    servers: Arc<Servers>,
     channel: String,
     mailbox: Weak<Mailbox>,
     mut sink: PubSubSink,
     mut stream: PubSubStream,
 ) {
     loop {
-        read(&link, &mailbox, &mut sink, &mut stream).await;
+        read(&servers, &mailbox, &mut sink, &mut stream).await;
         tracing::warn!(
-            address = %link.peer.address,
+            address = %servers.peer().address,
             "lost the hot store's change notices; connecting again, then reading everything"
         );
         let mut backoff = Backoff::new();
@@ -53,7 +53,7 @@ async fn feed(
             if mailbox.strong_count() == 0 {
                 return;
             }
-            match link.subscribe(&channel).await {
+            match servers.subscribe(&channel).await {
                 Ok(subscribed) => break subscribed,
                 Err(error) => tracing::debug!(%error, "no change notices yet"),
             }
@@ -68,12 +68,12 @@ async fn feed(
 
 /// Returns when the connection is lost or nobody watches.
 async fn read(
-    link: &Link,
+    servers: &Servers,
     mailbox: &Weak<Mailbox>,
     sink: &mut PubSubSink,
     stream: &mut PubSubStream,
 ) {
-    let alive = keep_asking(link.response_timeout, sink);
+    let alive = keep_asking(servers.response_timeout, sink);
     tokio::pin!(alive);
     loop {
         let message = tokio::select! {

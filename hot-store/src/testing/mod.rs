@@ -1,4 +1,11 @@
-//! A Redis server of one's own, for tests and benchmarks.
+//! Redis servers of one's own, for tests and benchmarks: one, a cluster of three,
+//! or a primary with its replica and Sentinels.
+
+mod cluster;
+mod sentinel;
+
+pub use self::cluster::RedisCluster;
+pub use self::sentinel::RedisWithSentinel;
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -72,6 +79,16 @@ impl RedisServer {
         }
     }
 
+    /// Runs one command, past any store.
+    pub(crate) fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> redis::RedisResult<T> {
+        let mut connection = redis::Client::open(self.url())?.get_connection()?;
+        let mut command = redis::cmd(words[0]);
+        for word in &words[1..] {
+            command.arg(*word);
+        }
+        command.query(&mut connection)
+    }
+
     /// Starts the killed server again on the same port, empty.
     pub fn restart(&mut self) {
         self.kill();
@@ -111,6 +128,18 @@ impl Drop for RedisServer {
         self.kill();
         // Left over at worst: a log file in the system's temporary folder.
         let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Repeats `attempt` until it is true.
+fn wait_until(what: &str, mut attempt: impl FnMut() -> bool) {
+    let deadline = Instant::now() + START_LIMIT;
+    while !attempt() {
+        assert!(
+            Instant::now() < deadline,
+            "{what}: not within {START_LIMIT:?}"
+        );
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

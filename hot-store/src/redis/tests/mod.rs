@@ -1,5 +1,10 @@
+mod cluster;
+mod sentinel;
+mod shared;
+
 use std::env;
 
+use parking_lot::Mutex;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
@@ -61,10 +66,7 @@ contract_tests!(Server::new().await);
 
 /// Any command, past the port.
 async fn raw(store: &RedisStore, command: redis::Cmd) -> redis::Value {
-    let answer = store
-        .link
-        .run(async |connection| command.query_async(connection).await)
-        .await;
+    let answer = store.servers.ask("", command).await;
     answer.expect("the server answers")
 }
 
@@ -365,7 +367,7 @@ async fn a_batch_whose_answer_was_lost_may_be_sent_again() {
         .apply("speed", batch("3", 2, 3))
         .await
         .expect("apply");
-    store.doubt("speed", &batch("3", 2, 3).advances);
+    store.doubts.add("speed", &batch("3", 2, 3).advances);
     let other = batch("3", 2, 4);
     let error = store
         .apply("speed", other)
