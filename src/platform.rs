@@ -12,7 +12,7 @@ use events::health::{Health, HealthBoard};
 use events::{Stream, TopicNames};
 use hot_store::HotStore;
 use hot_store::memory::MemoryStore;
-use hot_store::redis::{RedisConfig, RedisStore};
+use hot_store::redis::RedisStore;
 use lake::query::{QueryConfig, SqlEngine};
 use lake::{Lake, LakeConfig, S3Options};
 use streets::StreetNetwork;
@@ -125,16 +125,7 @@ impl Platform {
     /// The hot store. Redis is connected in the background.
     pub fn open_hot(&mut self) -> Result<Arc<dyn HotStore>> {
         if self.config.uses_redis() {
-            let section = &self.config.redis;
-            let url = match section.url.is_empty() {
-                true => format!("redis://{}:{}", section.host, section.port),
-                false => section.url.clone(),
-            };
-            let password = section.password.clone();
-            return Ok(RedisStore::connect(RedisConfig {
-                password,
-                ..RedisConfig::new(url)
-            })?);
+            return Ok(RedisStore::connect(self.config.redis.access())?);
         }
         let memory = MemoryStore::open(self.config.data_dir.join("hot"))?;
         self.memory = Some(memory.clone());

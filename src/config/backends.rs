@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use events::Stream;
+use hot_store::{Layout, RedisConfig};
 use serde::{Deserialize, Serialize};
 
 /// Which log; `auto` is Kafka where `kafka.bootstrap_servers` is set.
@@ -14,7 +15,7 @@ pub enum LogBackend {
     Kafka,
 }
 
-/// Which hot store; `auto` is Redis where `redis.url` or `redis.host` is set.
+/// Which hot store; `auto` is Redis where any of its addresses is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HotBackend {
@@ -130,6 +131,11 @@ pub struct RedisSection {
     pub port: u16,
     /// Secret.
     pub password: Option<String>,
+    /// Whether it is a Redis Cluster, of which the address above is one node.
+    pub cluster: bool,
+    /// Further nodes of the cluster, `host:port`, asked when the first is away.
+    pub nodes: Vec<String>,
+    pub sentinel: SentinelSection,
 }
 
 impl Default for RedisSection {
@@ -139,6 +145,61 @@ impl Default for RedisSection {
             host: String::new(),
             port: 6379,
             password: None,
+            cluster: false,
+            nodes: Vec::new(),
+            sentinel: SentinelSection::default(),
+        }
+    }
+}
+
+/// Sentinels, which know the primary. Of `redis.url` only database, user, password
+/// and TLS are used then.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SentinelSection {
+    /// The name under which they watch the primary; empty means no Sentinel.
+    pub master: String,
+    /// `host:port` of each.
+    pub nodes: Vec<String>,
+    /// Secret. Their own password, where they have one.
+    pub password: Option<String>,
+}
+
+impl RedisSection {
+    /// Whether any address is set.
+    pub fn is_set(&self) -> bool {
+        let sentinel = &self.sentinel;
+        let texts = [&self.url, &self.host, &sentinel.master];
+        texts.into_iter().any(|text| !text.is_empty())
+            || !self.nodes.is_empty()
+            || !sentinel.nodes.is_empty()
+    }
+
+    /// How to reach it.
+    pub fn access(&self) -> RedisConfig {
+        let first_node = self.nodes.iter().chain(&self.sentinel.nodes).next();
+        let url = match first_node {
+            _ if !self.url.is_empty() => self.url.clone(),
+            Some(node) if self.host.is_empty() => format!("redis://{node}"),
+            _ => format!("redis://{}:{}", self.host, self.port),
+        };
+        let layout = if self.cluster {
+            Layout::Cluster {
+                nodes: self.nodes.clone(),
+            }
+        } else if self.sentinel.master.is_empty() {
+            Layout::Single
+        } else {
+            Layout::Sentinel {
+                primary: self.sentinel.master.clone(),
+                nodes: self.sentinel.nodes.clone(),
+                password: self.sentinel.password.clone(),
+            }
+        };
+        RedisConfig {
+            password: self.password.clone(),
+            layout,
+            ..RedisConfig::new(url)
         }
     }
 }

@@ -8,6 +8,7 @@ impl Config {
         let mut shown = self.clone();
         for secret in [
             &mut shown.redis.password,
+            &mut shown.redis.sentinel.password,
             &mut shown.s3.access_key_id,
             &mut shown.s3.secret_access_key,
             &mut shown.s3.session_token,

@@ -108,7 +108,7 @@ impl Config {
     /// Whether the hot store is Redis.
     pub fn uses_redis(&self) -> bool {
         match self.hot.backend {
-            HotBackend::Auto => !self.redis.url.is_empty() || !self.redis.host.is_empty(),
+            HotBackend::Auto => self.redis.is_set(),
             backend => backend == HotBackend::Redis,
         }
     }

@@ -148,3 +148,42 @@ fn a_server_of_ones_own_needs_keys_and_the_error_says_where_they_are() {
     assert!(read(&stack[..1]).unwrap().check_lake_keys().is_ok());
     assert!(read(&[]).unwrap().check_lake_keys().is_ok());
 }
+
+#[test]
+fn redis_is_one_server_a_cluster_or_behind_sentinels() {
+    use hot_store::Layout;
+    let cluster = read(&[
+        ("REDIS_HOST", "a"),
+        ("CITYPULSE_REDIS__CLUSTER", "true"),
+        ("CITYPULSE_REDIS__NODES", "b:1,c:2"),
+    ]);
+    let access = cluster.unwrap().redis.access();
+    assert_eq!(access.url, "redis://a:6379");
+    assert!(matches!(access.layout, Layout::Cluster { nodes } if nodes == ["b:1", "c:2"]));
+    let text =
+        "[redis.sentinel]\nmaster = \"city\"\nnodes = [\"s:26379\"]\npassword = \"hunter5\"\n";
+    let config = file(text).unwrap();
+    assert!(config.uses_redis() && !config.masked().contains("hunter5"));
+    let layout = config.redis.access().layout;
+    assert!(matches!(layout, Layout::Sentinel { primary, .. } if primary == "city"));
+    for (text, key) in [
+        ("[redis]\nnodes = [\"a:1\"]\n", "redis.nodes"),
+        ("[redis]\ncluster = true\nnodes = [\"a\"]\n", "redis.nodes"),
+        ("[redis.sentinel]\nmaster = \"c\"\n", "redis.sentinel.nodes"),
+        (
+            "[redis.sentinel]\nnodes = [\"a:1\"]\n",
+            "redis.sentinel.master",
+        ),
+        (
+            "[redis]\nhost = \"h\"\n[redis.sentinel]\nmaster = \"c\"\nnodes = [\"a:1\"]\n",
+            "redis.host",
+        ),
+        (
+            "[redis]\ncluster = true\n[redis.sentinel]\nmaster = \"c\"\nnodes = [\"a:1\"]\n",
+            "redis.cluster",
+        ),
+    ] {
+        let error = file(text).unwrap_err().to_string();
+        assert!(error.contains(key), "{error}");
+    }
+}

@@ -64,7 +64,70 @@ impl Config {
                 expected: "host:port of a broker, because log.backend is kafka".into(),
             });
         }
+        self.validate_redis()?;
         self.generators.validate().map_err(ConfigError::Senseless)
+    }
+
+    /// One layout, wholly described.
+    fn validate_redis(&self) -> Result<(), ConfigError> {
+        let redis = &self.redis;
+        let sentinel = &redis.sentinel;
+        let refuse = |key: &str, value: String, expected: &str| {
+            Err(ConfigError::Value {
+                key: key.into(),
+                value,
+                expected: expected.into(),
+            })
+        };
+        let has_sentinel = !sentinel.master.is_empty() || !sentinel.nodes.is_empty();
+        if redis.cluster && has_sentinel {
+            return refuse(
+                "redis.cluster",
+                "true".into(),
+                "false, because redis.sentinel is set; a cluster replaces its nodes itself",
+            );
+        }
+        if !redis.nodes.is_empty() && !redis.cluster {
+            return refuse(
+                "redis.nodes",
+                redis.nodes.join(","),
+                "no nodes, or redis.cluster = true beside them",
+            );
+        }
+        if has_sentinel && sentinel.master.is_empty() {
+            return refuse(
+                "redis.sentinel.master",
+                String::new(),
+                "the name under which the Sentinels watch the primary",
+            );
+        }
+        if has_sentinel && sentinel.nodes.is_empty() {
+            return refuse(
+                "redis.sentinel.nodes",
+                String::new(),
+                "host:port of at least one Sentinel",
+            );
+        }
+        if has_sentinel && !redis.host.is_empty() {
+            return refuse(
+                "redis.host",
+                redis.host.clone(),
+                "nothing, because redis.sentinel names the server",
+            );
+        }
+        for (key, nodes) in [
+            ("redis.nodes", &redis.nodes),
+            ("redis.sentinel.nodes", &sentinel.nodes),
+        ] {
+            let is_address = |node: &&String| {
+                node.rsplit_once(':')
+                    .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+            };
+            if let Some(node) = nodes.iter().find(|node| !is_address(node)) {
+                return refuse(key, node.clone(), "host:port of each");
+            }
+        }
+        Ok(())
     }
 
     /// Whether the object store of the lake can be asked at all. A server other
