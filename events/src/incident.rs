@@ -36,7 +36,7 @@ pub enum IncidentStatus {
     Dispatched,
     /// Units are there.
     OnScene,
-    /// Over.
+    /// Over: resolved, closed, cancelled, cleared or completed.
     Resolved,
     /// A text that is not listed: kept as it is, treated as ongoing.
     Other,
@@ -77,7 +77,10 @@ impl IncidentStatus {
             "active" => Self::Active,
             "dispatched" => Self::Dispatched,
             "onscene" => Self::OnScene,
-            "resolved" => Self::Resolved,
+            // Producers end an incident in several words; all of them mean that it is over.
+            "resolved" | "closed" | "cancelled" | "canceled" | "cleared" | "completed" => {
+                Self::Resolved
+            }
             _ => Self::Other,
         }
     }
@@ -216,6 +219,10 @@ mod tests {
             ("on scene", IncidentStatus::OnScene),
             ("on_scene", IncidentStatus::OnScene),
             ("resolved", IncidentStatus::Resolved),
+            ("CLOSED", IncidentStatus::Resolved),
+            ("Closed", IncidentStatus::Resolved),
+            ("Cancelled", IncidentStatus::Resolved),
+            ("canceled", IncidentStatus::Resolved),
             ("Escalated", IncidentStatus::Other),
             ("", IncidentStatus::Other),
         ] {

@@ -1,5 +1,7 @@
 //! `weather_data`: weather and air quality stations.
 
+use std::ops::RangeInclusive;
+
 use compact_str::CompactString;
 
 use crate::Location;
@@ -41,6 +43,45 @@ pub struct Weather {
     pub co: Option<f64>,
     /// dB(A).
     pub noise_db: Option<f64>,
+}
+
+/// Readings of weather and air that can be; what is outside is a fault of the
+/// sensor. Temperature, wind: beyond the records of the World Meteorological
+/// Organization (-89.2 and 56.7 degrees, 408 km/h) with some room.
+const TEMPERATURE: RangeInclusive<f64> = -95.0..=65.0;
+const PERCENT: RangeInclusive<f64> = 0.0..=100.0;
+const WIND: RangeInclusive<f64> = 0.0..=420.0;
+/// Defined from 0 to 500.
+const AIR_QUALITY: RangeInclusive<f64> = 0.0..=500.0;
+/// What cannot be negative: rain, distance, concentrations, noise.
+const AMOUNT: RangeInclusive<f64> = 0.0..=f64::MAX;
+
+impl Weather {
+    /// The message without the readings that cannot be. It is kept in the lake as
+    /// it was sent; the city's figures are made of this.
+    pub fn plausible(&self) -> Self {
+        let within = |value: Option<f64>, range: &RangeInclusive<f64>| {
+            value.filter(|value| range.contains(value))
+        };
+        let amount = |value| within(value, &AMOUNT);
+        Self {
+            location: self.location,
+            temperature: within(self.temperature, &TEMPERATURE),
+            weather_condition: self.weather_condition.clone(),
+            humidity: within(self.humidity, &PERCENT),
+            wind_speed: within(self.wind_speed, &WIND),
+            precipitation: amount(self.precipitation),
+            visibility: amount(self.visibility),
+            air_quality_index: within(self.air_quality_index, &AIR_QUALITY),
+            pm25: amount(self.pm25),
+            pm10: amount(self.pm10),
+            no2: amount(self.no2),
+            o3: amount(self.o3),
+            so2: amount(self.so2),
+            co: amount(self.co),
+            noise_db: amount(self.noise_db),
+        }
+    }
 }
 
 impl Fields for Weather {
@@ -127,5 +168,39 @@ impl Fields for Weather {
 
     fn location(&self) -> Option<Location> {
         Some(self.location)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readings_that_cannot_be_are_left_out_of_the_figures() {
+        let sent = Weather {
+            temperature: Some(12.0),
+            humidity: Some(101.0),
+            air_quality_index: Some(-1.0),
+            pm25: Some(8.0),
+            weather_condition: Some("Rain".into()),
+            ..Weather::default()
+        };
+        let plausible = sent.plausible();
+        assert_eq!(
+            (plausible.humidity, plausible.air_quality_index),
+            (None, None)
+        );
+        assert_eq!(
+            (plausible.temperature, plausible.pm25),
+            (Some(12.0), Some(8.0))
+        );
+        assert_eq!(plausible.weather_condition.as_deref(), Some("Rain"));
+        let edges = Weather {
+            humidity: Some(100.0),
+            air_quality_index: Some(500.0),
+            precipitation: Some(0.0),
+            ..Weather::default()
+        };
+        assert_eq!(edges.plausible(), edges);
     }
 }

@@ -66,7 +66,10 @@ impl Stations {
             .by_id
             .values()
             .filter(|latest| is_live(Kind::Station, latest.written_at_us, now_us));
-        let city = values::CityWeather::of(live.map(|latest| (latest.order.0, &latest.value)));
+        let live: Vec<_> = live
+            .map(|latest| (latest.order.0, latest.value.plausible()))
+            .collect();
+        let city = values::CityWeather::of(live.iter().map(|(time_us, said)| (*time_us, said)));
         updates.push(values::update(Kind::Weather, "", &city));
     }
 
