@@ -58,8 +58,7 @@ pub(crate) async fn append(
 fn new_record(bad: &BadRecord, partitions: i32) -> NewRecord {
     let letter = DeadLetter {
         topic: bad.partition.topic.to_string(),
-        partition: bad.partition.partition,
-        offset: bad.record.offset,
+        origin: Some((bad.partition.partition, bad.record.offset)),
         stage: "decode".to_owned(),
         message: bad.error.to_string(),
         value: bad.record.value.clone(),

@@ -29,11 +29,10 @@ const MESSAGE: &str = "__connect.errors.exception.message";
 pub struct DeadLetter {
     /// The topic it was read from.
     pub topic: String,
-    /// Its partition there.
-    pub partition: i32,
-    /// Its offset there.
-    pub offset: i64,
-    /// Where it failed, for instance `decode`.
+    /// Its partition and offset there; none where it was refused before it was in
+    /// the log.
+    pub origin: Option<(i32, i64)>,
+    /// Where it failed: `decode`, or `ingest` where it was refused at the door.
     pub stage: String,
     /// Why, for people.
     pub message: String,
@@ -58,29 +57,41 @@ pub struct HeaderError {
 impl DeadLetter {
     /// The headers of its record in the dead-letter topic.
     pub fn to_headers(&self) -> Vec<(String, Bytes)> {
-        vec![
-            (TOPIC.into(), Bytes::from(self.topic.clone())),
-            (PARTITION.into(), Bytes::from(self.partition.to_string())),
-            (OFFSET.into(), Bytes::from(self.offset.to_string())),
-            (STAGE.into(), Bytes::from(self.stage.clone())),
-            (MESSAGE.into(), Bytes::from(self.message.clone())),
-        ]
+        let mut headers = vec![(TOPIC.into(), Bytes::from(self.topic.clone()))];
+        if let Some((partition, offset)) = self.origin {
+            headers.push((PARTITION.into(), Bytes::from(partition.to_string())));
+            headers.push((OFFSET.into(), Bytes::from(offset.to_string())));
+        }
+        headers.push((STAGE.into(), Bytes::from(self.stage.clone())));
+        headers.push((MESSAGE.into(), Bytes::from(self.message.clone())));
+        headers
     }
 
     /// Reads a record of a dead-letter topic. `appended_at_us` is that record's.
     ///
     /// # Errors
-    /// When topic, partition or offset are missing or unreadable. Stage and
-    /// message are for people: other writers may leave them out.
+    /// When the topic is missing, or partition or offset are unreadable or only one
+    /// of them is there. Stage and message are for people: other writers may leave
+    /// them out.
     pub fn from_record(
         headers: &[(String, Bytes)],
         value: Bytes,
         appended_at_us: i64,
     ) -> Result<Self, HeaderError> {
+        let topic = required(headers, TOPIC, "the topic's name")?;
+        let has_no_origin = [PARTITION, OFFSET]
+            .iter()
+            .all(|name| text(headers, name).is_none());
+        let origin = match has_no_origin {
+            true => None,
+            false => Some((
+                number(headers, PARTITION, "the partition's number")?,
+                number(headers, OFFSET, "the record's offset")?,
+            )),
+        };
         Ok(Self {
-            topic: required(headers, TOPIC, "the topic's name")?,
-            partition: number(headers, PARTITION, "the partition's number")?,
-            offset: number(headers, OFFSET, "the record's offset")?,
+            topic,
+            origin,
             stage: text(headers, STAGE).unwrap_or_default(),
             message: text(headers, MESSAGE).unwrap_or_default(),
             value,
@@ -121,7 +132,7 @@ fn number<N: std::str::FromStr>(
 }
 
 /// The columns of the table of dead letters: topic, partition, offset (of the
-/// bad record), stage, message, value (as text, unreadable bytes replaced),
+/// bad record, null where it was refused before it had one), stage, message, value (as text, unreadable bytes replaced),
 /// appended_at, date (of appended_at), log_partition, log_offset (of the record
 /// in the dead-letter topic).
 pub fn schema() -> SchemaRef {
@@ -192,8 +203,9 @@ impl DeadLetterBuilder {
             + letter.message.len()
             + value.len();
         self.topic.append_value(&letter.topic);
-        self.partition.append_value(letter.partition);
-        self.offset.append_value(letter.offset);
+        let (partition, offset) = letter.origin.unzip();
+        self.partition.append_option(partition);
+        self.offset.append_option(offset);
         self.stage.append_value(&letter.stage);
         self.message.append_value(&letter.message);
         self.value.append_value(value);
@@ -242,15 +254,14 @@ impl DeadLetterBuilder {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::AsArray;
+    use arrow::array::{Array, AsArray};
 
     use super::*;
 
     fn letter() -> DeadLetter {
         DeadLetter {
             topic: "gps_data".into(),
-            partition: 3,
-            offset: 77,
+            origin: Some((3, 77)),
             stage: "decode".into(),
             message: "field \"speed\": got -3, expected more".into(),
             value: Bytes::from_static(b"{\"speed\":-3,\xff}"),
@@ -268,6 +279,30 @@ mod tests {
         );
         let read = DeadLetter::from_record(&headers, letter.value.clone(), letter.appended_at_us);
         assert_eq!(read, Ok(letter));
+    }
+
+    #[test]
+    fn a_letter_refused_at_the_door_has_no_origin() {
+        let letter = DeadLetter {
+            origin: None,
+            ..letter()
+        };
+        let mut headers = letter.to_headers();
+        assert_eq!(headers.len(), 3);
+        let read = DeadLetter::from_record(&headers, letter.value.clone(), letter.appended_at_us);
+        assert_eq!(read.as_ref(), Ok(&letter));
+        let mut builder = DeadLetterBuilder::new();
+        let origin = Origin {
+            partition: 3,
+            offset: 5,
+            appended_at_us: 9,
+        };
+        builder.push(&letter, &origin);
+        let batch = builder.finish();
+        assert!(batch.column(1).is_null(0) && batch.column(2).is_null(0));
+        // Half an origin is none that could be trusted.
+        headers.push((OFFSET.into(), Bytes::from_static(b"5")));
+        assert!(DeadLetter::from_record(&headers, Bytes::new(), 0).is_err());
     }
 
     #[test]

@@ -166,22 +166,65 @@ impl RowBuilder {
     }
 }
 
-/// The dead letter in `record`, unless it is a repeat. A record without the
+/// The dead letter in `record`, unless it is a repeat. One that was refused before
+/// it was in the log is appended once and has no origin. A record without the
 /// headers was put there by hand: its own place is its origin.
 fn first_of(from: &TopicPartition, record: &Record, seen: &mut SeenOrigins) -> Option<DeadLetter> {
     match DeadLetter::from_record(&record.headers, record.value.clone(), record.appended_at_us) {
         Ok(letter) => {
-            let origin = TopicPartition::new(letter.topic.as_str(), letter.partition);
-            seen.is_new(origin, letter.offset).then_some(letter)
+            let is_new = letter.origin.is_none_or(|(partition, offset)| {
+                let origin = TopicPartition::new(letter.topic.as_str(), partition);
+                seen.is_new(origin, offset)
+            });
+            is_new.then_some(letter)
         }
         Err(error) => Some(DeadLetter {
             topic: from.topic.to_string(),
-            partition: from.partition,
-            offset: record.offset,
+            origin: Some((from.partition, record.offset)),
             stage: "unknown".to_owned(),
             message: error.to_string(),
             value: record.value.clone(),
             appended_at_us: record.appended_at_us,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn record(offset: Offset, letter: &DeadLetter) -> Record {
+        Record {
+            offset,
+            key: None,
+            value: letter.value.clone(),
+            headers: letter.to_headers(),
+            appended_at_us: 1,
+        }
+    }
+
+    #[test]
+    fn repeats_are_told_by_origin_and_letters_without_one_never_repeat() {
+        let from = TopicPartition::new("gps_data.dlq", 0);
+        let letter = |origin| DeadLetter {
+            topic: "gps_data".into(),
+            origin,
+            stage: "decode".into(),
+            message: "no".into(),
+            value: Bytes::from_static(b"{}"),
+            appended_at_us: 1,
+        };
+        let mut rows = RowBuilder::new(Table::DeadLetters);
+        let mut seen = SeenOrigins::default();
+        let origins = [Some((0, 7)), None, Some((0, 7)), None, Some((0, 8))];
+        for (offset, origin) in origins.into_iter().enumerate() {
+            rows.push(&from, &record(offset as Offset, &letter(origin)), &mut seen)
+                .expect("a dead letter is always a row or none");
+        }
+        assert_eq!(rows.len(), 4);
+        let next: Vec<_> = seen.marks().into_values().collect();
+        assert_eq!(next, [9]);
     }
 }

@@ -145,8 +145,7 @@ fn only_marks_that_changed_are_written() {
     let letter = |offset: Offset, origin: Offset| {
         let letter = events::dead_letter::DeadLetter {
             topic: "vehicle_data".to_owned(),
-            partition: 0,
-            offset: origin,
+            origin: Some((0, origin)),
             stage: "decode".to_owned(),
             message: String::new(),
             value: Bytes::new(),

@@ -3,6 +3,7 @@
 //! Works batch by batch, so that beside the body itself only
 //! [`BATCH_EVENTS`] records are in memory.
 
+mod dead_letters;
 mod records;
 mod unpack;
 
@@ -10,12 +11,13 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use bytes::Bytes;
-use event_log::EventLog;
+use event_log::{EventLog, NewRecord};
 use events::{Stream, Topic};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::problem::Problem;
 use crate::schema::{IngestReport, LineError};
+use dead_letters::DeadLetters;
 use records::{Batch, Records};
 pub(crate) use unpack::{Packing, Unpacker};
 
@@ -33,9 +35,12 @@ pub(crate) struct Target<'a> {
     pub log: &'a dyn EventLog,
     pub stream: Stream,
     pub topic: &'a Topic,
+    /// Where what is refused goes.
+    pub dead_letters: &'a Topic,
 }
 
-/// Appends every valid event of `body`. Returns once they are durable.
+/// Appends every valid event of `body`, then what was refused as dead letters.
+/// Returns once both are durable.
 ///
 /// # Errors
 /// 422 when nothing in the body is JSON, 503 when the log does not take it (with
@@ -47,12 +52,20 @@ pub(crate) async fn run(
     room: OwnedSemaphorePermit,
 ) -> Result<IngestReport, Problem> {
     let stream = target.stream;
-    let (mut records, _room) = blocking(move || {
-        let (body, room) = unpacker.unpack(body, room)?;
-        Ok::<_, Problem>((Records::new(body, stream).map_err(not_json)?, room))
-    })
-    .await??;
+    let (body, _room) = blocking(move || unpacker.unpack(body, room)).await??;
+    let split = body.clone();
+    let split = blocking(move || Records::new(split, stream)).await?;
+    let mut records = match split {
+        Ok(records) => records,
+        Err(reason) => {
+            if !body.trim_ascii().is_empty() {
+                DeadLetters::whole(body, &reason).keep(&target).await?;
+            }
+            return Err(not_json(reason));
+        }
+    };
     let mut report = IngestReport::default();
+    let mut dead_letters = DeadLetters::default();
     let mut is_json = false;
     loop {
         let (batch, rest) = blocking(move || {
@@ -65,11 +78,17 @@ pub(crate) async fn run(
         is_json |= batch.is_json();
         let appended = batch.records.len() as u64;
         note_rejected(&mut report, &batch);
-        append(&target, batch)
+        append(target.log, target.topic, batch.records)
             .await
             .map_err(|problem| problem.with_accepted(report.accepted))?;
         report.accepted += appended;
+        dead_letters.extend(batch.rejected);
     }
+    // Last: a request that fails before is sent again, and its letters with it.
+    dead_letters
+        .keep(&target)
+        .await
+        .map_err(|problem| problem.with_accepted(report.accepted))?;
     count(stream, &report);
     match report.errors.first() {
         Some(first) if !is_json => Err(not_json(first.detail.clone())),
@@ -77,13 +96,11 @@ pub(crate) async fn run(
     }
 }
 
-async fn append(target: &Target<'_>, batch: Batch) -> Result<(), Problem> {
-    if batch.records.is_empty() {
+async fn append(log: &dyn EventLog, topic: &Topic, records: Vec<NewRecord>) -> Result<(), Problem> {
+    if records.is_empty() {
         return Ok(());
     }
-    let appended =
-        tokio::time::timeout(APPEND_MAX, target.log.append(target.topic, batch.records)).await;
-    match appended {
+    match tokio::time::timeout(APPEND_MAX, log.append(topic, records)).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error @ event_log::Error::Invalid(_))) => Err(Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,

@@ -43,6 +43,8 @@ pub(crate) struct Batch {
 pub(crate) struct Rejected {
     pub line: u64,
     pub detail: String,
+    /// As it was sent.
+    pub value: Bytes,
     is_json: bool,
 }
 
@@ -111,6 +113,7 @@ impl Records {
                 batch.rejected.push(Rejected {
                     line,
                     detail: error.to_string(),
+                    value,
                     is_json,
                 });
             }

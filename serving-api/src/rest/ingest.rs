@@ -21,7 +21,8 @@ use crate::state::App;
 /// line (NDJSON), told apart by content; gzip and zstd are accepted. The answer
 /// comes once every accepted event is durable. Rejected events change nothing for
 /// the accepted ones: each is listed with its line (or its number in the array)
-/// and what was wrong, the first 100 of them.
+/// and what was wrong, the first 100 of them. They are kept as dead letters, the
+/// first 10,000 of a request: `SELECT * FROM dead_letters WHERE stage = 'ingest'`.
 #[utoipa::path(
     post, path = "/api/ingest/{topic}", tag = "in",
     params(("topic" = String, Path, description = "The topic", example = "vehicle_data")),
@@ -74,6 +75,7 @@ pub(crate) async fn ingest(
         log: app.deps.log.as_ref(),
         stream,
         topic: topics.topic(stream),
+        dead_letters: &topics.dead_letters(stream),
     };
     let report: IngestReport = run(target, body, unpacker, room).await?;
     Ok((StatusCode::ACCEPTED, Json(report)).into_response())
