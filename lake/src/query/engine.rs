@@ -22,8 +22,9 @@ use crate::Lake;
 use crate::query::catalog::catalog_of;
 use crate::query::follower::{follow_lake, follow_log};
 use crate::query::guard::Guarded;
-use crate::query::session::{base_state, read_only};
-use crate::query::statement::{parse, tables_of};
+use crate::query::plan_check::{check_constants, check_rows};
+use crate::query::session::{base_state, call_bytes_max, read_only_options};
+use crate::query::statement::{parse, read_only, tables_of};
 use crate::query::tail::Tail;
 use crate::query::threads::QueryThreads;
 use crate::query::{QueryError, QueryResult};
@@ -211,17 +212,24 @@ async fn start(
         .build();
     // What now() says, once for the whole query.
     state.mark_start_execution();
-    run(&state, statement).await
+    run(&state, statement, &shared.config).await
 }
 
-async fn run(state: &SessionState, statement: Statement) -> QueryResult<SendableRecordBatchStream> {
+async fn run(
+    state: &SessionState,
+    statement: Statement,
+    config: &QueryConfig,
+) -> QueryResult<SendableRecordBatchStream> {
     let plan = state.statement_to_plan(statement).await?;
-    read_only().verify_plan(&plan).map_err(|_| {
-        QueryError::User(
-            "only queries are allowed here: SELECT, WITH, EXPLAIN, SHOW TABLES, DESCRIBE"
-                .to_owned(),
-        )
-    })?;
-    let plan = state.create_physical_plan(&plan).await?;
+    read_only_options()
+        .verify_plan(&plan)
+        .map_err(|_| read_only())?;
+    let plan = state.optimize(&plan)?;
+    check_constants(&plan, state.config().batch_size(), call_bytes_max(config))?;
+    let plan = state
+        .query_planner()
+        .create_physical_plan(&plan, state)
+        .await?;
+    check_rows(plan.as_ref(), config.max_rows)?;
     Ok(execute_stream(plan, state.task_ctx())?)
 }

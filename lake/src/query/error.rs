@@ -81,7 +81,9 @@ impl From<DataFusionError> for QueryError {
     fn from(error: DataFusionError) -> Self {
         match error.find_root() {
             DataFusionError::SQL(parser, _) => {
-                Self::User(format!("the SQL cannot be read: {parser}"))
+                let reason = parser.to_string();
+                let reason = reason.trim_start_matches("sql parser error: ");
+                Self::User(format!("the SQL cannot be read: {reason}"))
             }
             DataFusionError::Plan(text)
             | DataFusionError::NotImplemented(text)

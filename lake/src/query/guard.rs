@@ -13,6 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::query::QueryError;
+use crate::query::plan_check::too_many_rows;
 
 /// A result stream that ends with an error at the first limit it meets. Dropping
 /// it stops the query and gives its place to another.
@@ -65,10 +66,8 @@ impl Stream for Guarded {
         };
         match rows.poll_next_unpin(context) {
             Poll::Ready(Some(Ok(batch))) if batch.num_rows() > self.rows_left => {
-                let max_rows = self.max_rows;
-                self.stop(QueryError::User(format!(
-                    "the result has more than {max_rows} rows; add a LIMIT or aggregate"
-                )))
+                let error = too_many_rows(self.max_rows);
+                self.stop(error)
             }
             Poll::Ready(Some(Ok(batch))) => {
                 self.rows_left -= batch.num_rows();

@@ -4,17 +4,21 @@
 //! - [`follower`]: keeps the tail; [`pin`]: what one query takes of it.
 //! - [`provider`], [`files`], [`log_range`]: a pinned table as a plan.
 //! - [`engine`]: the door, with [`session`], [`statement`], [`catalog`], [`guard`].
+//! - [`bounded`], [`growth`]: functions whose results could be far too large.
 //! - [`output`]: results as bytes.
 
+mod bounded;
 mod catalog;
 mod engine;
 mod error;
 mod files;
 mod follower;
+mod growth;
 mod guard;
 mod log_range;
 pub mod output;
 mod pin;
+mod plan_check;
 mod provider;
 mod session;
 mod statement;

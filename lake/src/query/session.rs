@@ -10,6 +10,7 @@ use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
 use object_store::ObjectStore;
 
+use crate::query::bounded::bound_functions;
 use crate::query::catalog::{CATALOG, SCHEMA};
 use crate::query::engine::QueryConfig;
 use crate::query::files::store_url;
@@ -32,11 +33,19 @@ pub(crate) fn base_state(
     // Columns are Utf8 in lake and tail; a mix would have to be converted.
     options.execution.parquet.schema_force_view_types = false;
     options.sql_parser.map_string_types_to_utf8view = false;
-    Ok(SessionStateBuilder::new()
+    let mut state = SessionStateBuilder::new()
         .with_config(session)
         .with_runtime_env(runtime(config, store)?)
         .with_default_features()
-        .build())
+        .build();
+    bound_functions(&mut state, call_bytes_max(config))?;
+    Ok(state)
+}
+
+/// Bytes that one call of a function may make of a batch of rows: several are at
+/// work at once, on several cores.
+pub(crate) fn call_bytes_max(config: &QueryConfig) -> u64 {
+    (config.memory_bytes as u64 / 8).max(1 << 20)
 }
 
 fn runtime(config: &QueryConfig, store: Arc<dyn ObjectStore>) -> QueryResult<Arc<RuntimeEnv>> {
@@ -65,7 +74,7 @@ fn runtime(config: &QueryConfig, store: Arc<dyn ObjectStore>) -> QueryResult<Arc
 }
 
 /// Nothing but queries.
-pub(crate) fn read_only() -> SQLOptions {
+pub(crate) fn read_only_options() -> SQLOptions {
     SQLOptions::new()
         .with_allow_ddl(false)
         .with_allow_dml(false)

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use datafusion::common::TableReference;
 use datafusion::execution::session_state::SessionState;
 use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::{SetExpr, Statement as Ast};
 
 use crate::Table;
 use crate::query::catalog::{CATALOG, SCHEMA};
@@ -18,7 +19,50 @@ pub(crate) fn parse(state: &SessionState, sql: &str) -> QueryResult<Statement> {
         ));
     }
     let dialect = state.config_options().sql_parser.dialect;
-    Ok(state.sql_to_statement(sql, &dialect)?)
+    let statement = state.sql_to_statement(sql, &dialect)?;
+    match changes_something(&statement) {
+        true => Err(read_only()),
+        false => Ok(statement),
+    }
+}
+
+/// What a statement that is more than a question gets, whatever else may be wrong
+/// with it.
+pub(crate) fn read_only() -> QueryError {
+    QueryError::User(
+        "this is read only: the tables hold what the streams brought, and only queries are \
+         answered (SELECT, WITH, EXPLAIN, SHOW TABLES, DESCRIBE)"
+            .to_owned(),
+    )
+}
+
+fn changes_something(statement: &Statement) -> bool {
+    match statement {
+        Statement::Statement(statement) => !is_question(statement),
+        Statement::Explain(explain) => changes_something(&explain.statement),
+        _ => true,
+    }
+}
+
+fn is_question(statement: &Ast) -> bool {
+    match statement {
+        // `WITH x AS (...) INSERT ...` is parsed as a query.
+        Ast::Query(query) => !matches!(
+            query.body.as_ref(),
+            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_)
+        ),
+        Ast::Explain { statement, .. } => is_question(statement),
+        Ast::ExplainTable { .. }
+        | Ast::ShowVariable { .. }
+        | Ast::ShowVariables { .. }
+        | Ast::ShowTables { .. }
+        | Ast::ShowColumns { .. }
+        | Ast::ShowCreate { .. }
+        | Ast::ShowFunctions { .. }
+        | Ast::ShowDatabases { .. }
+        | Ast::ShowSchemas { .. } => true,
+        _ => false,
+    }
 }
 
 /// The lake's tables that the statement names. A name that is none is an error
