@@ -18,7 +18,8 @@ pub struct HttpConfig {
     pub websockets_max: usize,
     /// Subscriptions of one WebSocket.
     pub subscriptions_max: usize,
-    /// Bytes of one message from a WebSocket client.
+    /// Bytes of one message from a WebSocket client; a longer one is answered with
+    /// an error, one beyond 1 MiB ends the connection.
     pub websocket_message_bytes_max: usize,
     /// Seconds between pings to a WebSocket client.
     pub websocket_ping_s: u64,
@@ -36,6 +37,9 @@ pub struct HttpConfig {
     /// Bytes of an SQL answer that are held back before the first is sent: an
     /// error among them is still told as one, later ones cut the answer off.
     pub sql_held_back_bytes: usize,
+    /// Bytes of an SQL answer as JSON or Parquet, which is sent when it is whole;
+    /// what is not held back waits in a temporary file.
+    pub sql_whole_bytes_max: u64,
     /// Seconds that a running statement waits for a client that does not read.
     pub sql_stalled_s: u64,
     /// Seconds for a request to arrive in full.
@@ -60,6 +64,7 @@ impl Default for HttpConfig {
             ingest_in_flight_bytes_max: 192 * MIB,
             ingest_wait_s: 2,
             sql_held_back_bytes: 4 * MIB,
+            sql_whole_bytes_max: 2048 * MIB as u64,
             sql_stalled_s: 60,
             request_timeout_s: 60,
             shutdown_grace_s: 3,

@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use url::form_urlencoded;
 
 use crate::problem::Problem;
+use crate::ws::filter::BoundingBox;
 
 /// The parameters of one request. Take the known ones, then [`Params::finish`].
 pub(crate) struct Params {
@@ -40,6 +41,21 @@ impl Params {
         number.ok_or_else(|| {
             let expected = format!("a whole number from {} to {}", range.start(), range.end());
             Problem::unprocessable(&describe(name), &quote_unless_number(&text), &expected)
+        })
+    }
+
+    /// `west,south,east,north` in degrees.
+    pub fn bbox(&mut self, name: &'static str) -> Result<Option<BoundingBox>, Problem> {
+        let Some(text) = self.take(name)? else {
+            return Ok(None);
+        };
+        let corners = text.split(',').map(|corner| corner.trim().parse().ok());
+        let bbox = corners
+            .collect::<Option<Vec<f64>>>()
+            .and_then(|corners| BoundingBox::new(&corners));
+        bbox.map(Some).ok_or_else(|| {
+            let got = format!("{:?}", crate::problem::shorten(&text));
+            Problem::unprocessable(&describe(name), &got, BoundingBox::EXPECTED)
         })
     }
 
@@ -120,6 +136,25 @@ mod tests {
         let limit = params.number("limit", 1..=10_000, 1000).map_err(detail)?;
         params.finish().map_err(detail)?;
         Ok(limit)
+    }
+
+    #[test]
+    fn boxes_are_four_numbers_on_earth() {
+        let bbox = |query: &str| Params::new(Some(query)).bbox("bbox").map_err(detail);
+        let corners = bbox("bbox=11.9,57.6,%2012.1,57.8").map(|found| found.map(|b| b.corners()));
+        assert_eq!(corners, Ok(Some([11.9, 57.6, 12.1, 57.8])));
+        assert_eq!(bbox(""), Ok(None));
+        for wrong in [
+            "11,57,12",
+            "11,58,12,57",
+            "11,57,181,58",
+            "a,b,c,d",
+            "NaN,1,2,3",
+            "",
+        ] {
+            let said = bbox(&format!("bbox={wrong}")).expect_err(wrong);
+            assert!(said.contains("west, south, east, north"), "{said}");
+        }
     }
 
     #[test]

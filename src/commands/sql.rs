@@ -1,9 +1,12 @@
 //! `citypulse sql`
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use futures::TryStreamExt;
+use http_body::Body as _;
 use lake::query::{Freshness, SqlEngine, output};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -48,27 +51,50 @@ async fn ask(address: &str, args: &SqlArgs) -> Result<()> {
     let client = reqwest::Client::builder().timeout(TIMEOUT).build()?;
     let response = client
         .post(format!("{address}/api/sql"))
+        // Why an answer ends early is told behind it.
+        .header("te", "trailers")
         .json(&json!({"sql": args.query, "format": wire, "freshness": freshness}))
         .send()
         .await
         .with_context(|| format!("no answer from the instance at {address}"))?;
     let status = response.status();
-    let body = response.bytes().await.context("the answer broke off")?;
+    let body = whole(response).await?;
     if !status.is_success() {
         let problem: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
         let detail = problem["detail"].as_str().unwrap_or("no detail was given");
         bail!("{detail} ({status})");
     }
     if !table {
-        return print(&body);
+        return print(body);
     }
-    let reader = arrow::ipc::reader::StreamReader::try_new(body.as_ref(), None)
+    let reader = arrow::ipc::reader::StreamReader::try_new(body.as_slice(), None)
         .context("the instance's answer is not an Arrow stream")?;
     let batches = reader
         .collect::<Result<Vec<_>, _>>()
         .context("the instance's answer is damaged")?;
     let table = arrow::util::pretty::pretty_format_batches(&batches)?;
     print(format!("{table}\n"))
+}
+
+/// The body, or why the server could not finish it.
+async fn whole(response: reqwest::Response) -> Result<Vec<u8>> {
+    let mut body = reqwest::Body::from(response);
+    let mut bytes = Vec::new();
+    loop {
+        let next = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
+        let Some(frame) = next else { return Ok(bytes) };
+        let frame = frame.context("the answer broke off")?;
+        match frame.into_data() {
+            Ok(data) => bytes.extend_from_slice(&data),
+            Err(frame) => {
+                let trailers = frame.trailers_ref();
+                let problem = trailers.and_then(|trailers| trailers.get("citypulse-problem"));
+                if let Some(problem) = problem {
+                    bail!("{}", String::from_utf8_lossy(problem.as_bytes()));
+                }
+            }
+        }
+    }
 }
 
 /// In this process, over the same lake and log that a server would use.

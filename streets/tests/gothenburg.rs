@@ -97,6 +97,7 @@ fn geojson_has_one_line_a_segment() {
     let properties = &features[0]["properties"];
     assert_eq!(properties["id"], streets.segments()[0].id.as_str());
     assert!(properties["limit_kmh"].is_number() && properties["class"].is_string());
+    assert!(properties["free_flow_kmh"].is_number());
     assert_eq!(features[0]["geometry"]["type"], "LineString");
 }
 

@@ -69,6 +69,21 @@ impl Mirror {
             .collect()
     }
 
+    /// The JSON of the values that `wanted` takes, the last changed first, at most `limit`.
+    pub fn values_where(
+        &self,
+        kind: Kind,
+        limit: usize,
+        wanted: impl Fn(&Item) -> bool,
+    ) -> Vec<Bytes> {
+        self.table(kind)
+            .newest()
+            .filter(|(_, item)| wanted(item))
+            .take(limit)
+            .map(|(_, item)| item.value.clone())
+            .collect()
+    }
+
     /// Takes over what a notice says has changed.
     pub fn apply(&self, notice: &Notice, now: Instant) {
         for update in &notice.updates {

@@ -64,7 +64,7 @@ pub(crate) async fn city(
     let center = streets.center();
     let info = CityInfo {
         name: streets.name().to_owned(),
-        center: [center.longitude, center.latitude],
+        center: [center.longitude, center.latitude].map(|degrees| (degrees * 1e7).round() / 1e7),
         bounds: streets.bounds(),
         attribution: streets.attribution().to_owned(),
         roads: streets.segments().len(),
@@ -76,8 +76,8 @@ pub(crate) async fn city(
 /// The city's streets
 ///
 /// A GeoJSON FeatureCollection, one LineString per street segment (the part of a
-/// street between two junctions) with the properties `id`, `name`, `class` and
-/// `limit_kmh`. Some megabytes; compressed and revalidated by ETag.
+/// street between two junctions) with the properties `id`, `name`, `class`,
+/// `limit_kmh` and `free_flow_kmh`, the speed that congestion is measured against. Some megabytes; compressed and revalidated by ETag.
 #[utoipa::path(
     get, path = "/api/streets.geojson", tag = "now",
     responses((status = 200, body = Object, content_type = "application/geo+json"), (status = 304))

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
+use axum::http::header::TE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use lake::query::output::encode;
@@ -12,7 +13,7 @@ use super::without_params;
 use crate::body;
 use crate::problem::Problem;
 use crate::schema::{SqlAnswer, SqlRequest};
-use crate::sql::{answer, freshness, output_format, problem};
+use crate::sql::{Delivery, freshness, output_format, problem};
 use crate::state::App;
 
 /// The longest statement.
@@ -22,7 +23,9 @@ const REQUEST_BYTES_MAX: usize = 1024 * 1024;
 ///
 /// Read-only, over one table per topic plus `dead_letters`. With `freshness`
 /// `exact` every event acknowledged before the query began is in the answer.
-/// csv, ndjson and arrow are streamed.
+/// json and parquet are sent when they are whole; csv, ndjson and arrow are streamed:
+/// one that fails in the middle is cut off, and the trailer `citypulse-problem` says
+/// why to a client that sent `TE: trailers`.
 #[utoipa::path(
     post, path = "/api/sql", tag = "ever",
     request_body = SqlRequest,
@@ -73,11 +76,19 @@ pub(crate) async fn sql(
         .await
         .map_err(problem)?;
     let chunks = encode(format, schema, rows, started);
-    answer(
+    let delivery = Delivery {
         format,
-        chunks,
-        config.sql_held_back_bytes,
-        Duration::from_secs(config.sql_stalled_s),
-    )
-    .await
+        held_back_bytes: config.sql_held_back_bytes,
+        whole_bytes_max: config.sql_whole_bytes_max,
+        stalled: Duration::from_secs(config.sql_stalled_s),
+        takes_trailers: takes_trailers(&headers),
+    };
+    delivery.answer(chunks).await
+}
+
+/// Whether the client says that it reads what comes behind a body.
+fn takes_trailers(headers: &HeaderMap) -> bool {
+    let given = headers.get(TE).and_then(|value| value.to_str().ok());
+    let mut codings = given.unwrap_or_default().split(',').map(str::trim);
+    codings.any(|coding| coding.eq_ignore_ascii_case("trailers"))
 }

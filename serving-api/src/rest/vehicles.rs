@@ -6,9 +6,9 @@ use bytes::Bytes;
 use hot_store::Kind;
 use serde_json::value::RawValue;
 
-use super::{list, without_params};
+use super::{LIST_LIMIT_MAX, without_params};
 use crate::json;
-use crate::params::PathId;
+use crate::params::{Params, PathId};
 use crate::problem::Problem;
 use crate::schema::{VehicleLocation, VehicleWithTrail};
 use crate::state::App;
@@ -17,17 +17,30 @@ const LIMIT_DEFAULT: usize = 1000;
 
 /// The newest position of every vehicle
 ///
-/// The vehicles heard of last come first.
+/// The vehicles heard of last come first. With `bbox` only those in that box.
 #[utoipa::path(
     get, path = "/api/vehicles/locations", tag = "now",
-    params(("limit" = Option<usize>, Query, description = "At most this many", minimum = 1, maximum = 10000)),
+    params(
+        ("limit" = Option<usize>, Query, description = "At most this many", minimum = 1, maximum = 10000),
+        ("bbox" = Option<String>, Query, description = "`west,south,east,north` in degrees", example = "11.9,57.6,12.1,57.8")
+    ),
     responses((status = 200, body = Vec<VehicleLocation>), (status = 422, body = Problem))
 )]
 pub(crate) async fn locations(
     State(app): State<App>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    list(&app, Kind::Vehicle, query.as_deref(), LIMIT_DEFAULT)
+    let mut params = Params::new(query.as_deref());
+    let limit = params.number("limit", 1..=LIST_LIMIT_MAX, LIMIT_DEFAULT)?;
+    let bbox = params.bbox("bbox")?;
+    params.finish()?;
+    let vehicles = match bbox {
+        None => app.mirror.values(Kind::Vehicle, limit),
+        Some(bbox) => app.mirror.values_where(Kind::Vehicle, limit, |vehicle| {
+            vehicle.location.is_some_and(|place| bbox.contains(place))
+        }),
+    };
+    Ok(json::array_response(&vehicles))
 }
 
 /// One vehicle with its trail

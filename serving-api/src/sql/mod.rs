@@ -5,7 +5,7 @@ mod answer;
 mod engine;
 mod format;
 
-pub(crate) use answer::{answer, problem};
+pub(crate) use answer::{Delivery, problem};
 pub(crate) use format::{freshness, output_format};
 
 pub use engine::{LakePositions, QueryEngine};

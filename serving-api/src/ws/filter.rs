@@ -18,6 +18,25 @@ pub(crate) struct BoundingBox {
 }
 
 impl BoundingBox {
+    /// What is said where it is wrong.
+    pub const EXPECTED: &str = "west, south, east, north in degrees, south at most north";
+
+    /// `[west, south, east, north]`, where that is on Earth.
+    pub fn new(corners: &[f64]) -> Option<Self> {
+        let &[west, south, east, north] = corners else {
+            return None;
+        };
+        // NaN is in no range.
+        let is_on_earth = [west, east].iter().all(|degrees| degrees.abs() <= 180.0)
+            && [south, north].iter().all(|degrees| degrees.abs() <= 90.0);
+        (is_on_earth && south <= north).then_some(Self {
+            west,
+            south,
+            east,
+            north,
+        })
+    }
+
     /// Its edges belong to it.
     pub fn contains(&self, place: Location) -> bool {
         let Location {

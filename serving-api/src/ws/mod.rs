@@ -5,7 +5,7 @@
 //! Nothing is queued per client: a subscription remembers the change number it
 //! has sent up to and asks the mirror again when it is due.
 
-mod filter;
+pub(crate) mod filter;
 mod protocol;
 mod session;
 mod subscription;
@@ -19,6 +19,10 @@ use axum::response::{IntoResponse, Response};
 
 use crate::problem::Problem;
 use crate::state::App;
+
+/// What is read of one message: more than may be in it, so that a client is told
+/// before its connection ends.
+const READ_BYTES_MAX: usize = 1024 * 1024;
 
 /// Changes over a WebSocket
 ///
@@ -36,7 +40,7 @@ use crate::state::App;
 ///   place of the snapshot where that is known.
 /// - `{"type":"unsubscribe","id":"a"}`
 ///
-/// A bad message gets `{"type":"error","id":..,"detail":".."}`. Subscribers hear
+/// A bad message, or one of more than 64 KiB, gets `{"type":"error","id":..,"detail":".."}`. Subscribers hear
 /// `{"type":"heartbeat","timestamp":".."}` after 5 s without a change. A slow reader gets the newest values,
 /// never a backlog.
 #[utoipa::path(
@@ -62,7 +66,7 @@ pub(crate) async fn upgrade(
         );
         return Problem::unavailable(detail).into_response();
     };
-    let bytes_max = app.config().websocket_message_bytes_max;
+    let bytes_max = READ_BYTES_MAX.max(app.config().websocket_message_bytes_max);
     let tracked = app.sessions.token();
     upgrade
         .max_message_size(bytes_max)

@@ -180,24 +180,11 @@ fn subscription_id(fields: &Map<String, Value>) -> Result<String, String> {
 }
 
 fn bounding_box(value: &Value) -> Result<BoundingBox, String> {
-    let expected = "[west, south, east, north] in degrees, south at most north";
     let corners: Option<Vec<f64>> = value
         .as_array()
         .and_then(|corners| corners.iter().map(Value::as_f64).collect());
-    let Some(&[west, south, east, north]) = corners.as_deref() else {
-        return Err(wrong("bbox", Some(value), expected));
-    };
-    let is_on_earth = [west, east].iter().all(|degrees| degrees.abs() <= 180.0)
-        && [south, north].iter().all(|degrees| degrees.abs() <= 90.0);
-    if !is_on_earth || south > north {
-        return Err(wrong("bbox", Some(value), expected));
-    }
-    Ok(BoundingBox {
-        west,
-        south,
-        east,
-        north,
-    })
+    let bbox = corners.and_then(|corners| BoundingBox::new(&corners));
+    bbox.ok_or_else(|| wrong("bbox", Some(value), &format!("[{}]", BoundingBox::EXPECTED)))
 }
 
 fn ids(value: &Value) -> Result<BTreeSet<String>, String> {

@@ -88,6 +88,11 @@ impl Session {
     async fn hear(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), End> {
         self.heard_at = Instant::now();
         match message {
+            Some(Ok(Message::Text(text))) if text.len() > self.message_bytes_max() => {
+                let (got, most) = (text.len(), self.message_bytes_max());
+                self.refuse(format!("message: got {got} bytes, expected at most {most}"))
+                    .await
+            }
             Some(Ok(Message::Text(text))) => self.follow(&text).await,
             Some(Ok(Message::Binary(_))) => {
                 self.refuse("binary messages are not understood, send JSON as text".to_owned())
@@ -297,6 +302,10 @@ impl Session {
         };
         // A client that is already away learns it from the connection's end.
         let _ = tokio::time::timeout(CLOSE_MAX, self.sink.send(Message::Close(Some(frame)))).await;
+    }
+
+    fn message_bytes_max(&self) -> usize {
+        self.app.config().websocket_message_bytes_max
     }
 
     fn idle_max(&self) -> Duration {

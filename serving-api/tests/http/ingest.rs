@@ -184,6 +184,67 @@ async fn bad_events_are_told_by_line_and_the_others_are_kept() {
 }
 
 #[tokio::test]
+async fn what_is_refused_is_a_dead_letter_with_its_cause() {
+    let server = start().await;
+    let mut slow = event(1);
+    slow["speed"] = json!(-3);
+    let body = format!("{}\n{slow}\nnot json\n", event(0));
+    assert_eq!(server.post(PATH, body).await.0, 202);
+    assert_eq!(server.post(PATH, "[{\"id\":1}").await.0, 422);
+    assert_eq!(server.post(PATH, "  ").await.0, 422);
+    let sql = "SELECT topic, partition, \"offset\", stage, message, value FROM dead_letters ORDER BY value";
+    let (status, answer) = server
+        .post("/api/sql", json!({"sql": sql}).to_string())
+        .await;
+    assert_eq!(status, 200, "{answer}");
+    let rows = answer["rows"].as_array().expect("rows");
+    let values: Vec<_> = rows.iter().map(|row| row["value"].clone()).collect();
+    assert_eq!(
+        values,
+        [
+            json!("[{\"id\":1}"),
+            json!("not json"),
+            json!(slow.to_string())
+        ]
+    );
+    for row in rows {
+        assert_eq!(
+            (
+                &row["topic"],
+                &row["stage"],
+                &row["partition"],
+                &row["offset"]
+            ),
+            (
+                &json!("vehicle_data"),
+                &json!("ingest"),
+                &Value::Null,
+                &Value::Null
+            )
+        );
+    }
+    let cause = rows[2]["message"].as_str().expect("a cause");
+    assert!(cause.contains("speed") && cause.contains("-3"), "{cause}");
+}
+
+#[tokio::test]
+async fn dead_letters_of_one_request_are_bounded() {
+    let server = start().await;
+    let (status, answer) = server.post(PATH, "{}\n".repeat(12_345)).await;
+    assert_eq!((status, &answer["rejected"]), (202, &json!(12_345)));
+    let long = format!("{{\"id\":\"{}\"}}", "x".repeat(1_000_000));
+    assert_eq!(server.post(PATH, long).await.0, 202);
+    let sql = "SELECT count(*) AS letters, max(length(value)) AS longest FROM dead_letters";
+    let (_, answer) = server
+        .post("/api/sql", json!({"sql": sql}).to_string())
+        .await;
+    assert_eq!(
+        answer["rows"],
+        json!([{"letters": 10_001, "longest": 768 * 1024}])
+    );
+}
+
+#[tokio::test]
 async fn long_lists_of_errors_are_cut_and_say_so() {
     let server = start().await;
     let (status, answer) = server.post(PATH, "{}\n".repeat(12_345)).await;

@@ -265,3 +265,36 @@ async fn city_and_streets_describe_the_map() {
         .header("if-none-match", etag);
     assert_eq!(request.send().await.expect("an answer").status(), 304);
 }
+
+#[tokio::test]
+async fn vehicles_in_a_box() {
+    let server = start().await;
+    for (id, longitude) in [("west", 11.1), ("middle", 11.5), ("east", 11.9)] {
+        server.vehicle(id, longitude).await;
+    }
+    let (status, inside) = server
+        .get_json("/api/vehicles/locations?bbox=11.0,57.0,11.6,58.0")
+        .await;
+    let mut ids: Vec<_> = inside
+        .as_array()
+        .expect("vehicles")
+        .iter()
+        .map(|vehicle| vehicle["vehicle_id"].as_str().expect("an id"))
+        .collect();
+    ids.sort_unstable();
+    assert_eq!((status, ids), (200, vec!["middle", "west"]));
+    let (_, one) = server
+        .get_json("/vehicles?bbox=11.0,57.0,11.6,58.0&limit=1")
+        .await;
+    assert_eq!(one.as_array().map(Vec::len), Some(1));
+    let (status, problem) = server
+        .get_json("/api/vehicles/locations?bbox=11,58,12,57")
+        .await;
+    assert_eq!(status, 422);
+    assert!(
+        problem["detail"]
+            .as_str()
+            .is_some_and(|detail| detail.contains("bbox") && detail.contains("south at most north")),
+        "{problem}"
+    );
+}

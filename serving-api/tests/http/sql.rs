@@ -1,7 +1,12 @@
 //! The SQL door: formats, and whose fault is told how.
 
-use crate::common::{Server, event, json_of, start};
+use std::future::poll_fn;
+use std::pin::Pin;
+
+use crate::common::{Server, Setup, event, json_of, start, start_with};
+use http_body::Body as _;
 use serde_json::{Value, json};
+use serving_api::HttpConfig;
 
 async fn with_events(count: usize) -> Server {
     let server = start().await;
@@ -69,6 +74,86 @@ async fn format_is_chosen_by_body_or_accept_header() {
                 _ => assert!(body.starts_with(&[0xff; 4])),
             }
         }
+    }
+}
+
+/// A result of which nobody knows before how long it is.
+const LONG: &str =
+    "SELECT value, repeat('row ', 10) AS text FROM generate_series(1, 1000000) WHERE value % 2 = 0";
+
+fn few_rows(max_rows: usize) -> Setup {
+    Setup {
+        query: lake::query::QueryConfig {
+            max_rows,
+            ..Default::default()
+        },
+        config: HttpConfig {
+            sql_held_back_bytes: 10_000,
+            ..HttpConfig::default()
+        },
+        ..Setup::default()
+    }
+}
+
+#[tokio::test]
+async fn an_answer_as_json_or_parquet_is_whole_or_a_problem() {
+    let server = start_with(few_rows(200_000)).await;
+    for format in ["json", "parquet"] {
+        let (status, answer) = sql(&server, json!({"sql": LONG, "format": format})).await;
+        let detail = answer["detail"].as_str().unwrap_or_default();
+        assert!(
+            status == 422 && detail.contains("more than 200,000 rows; add a LIMIT"),
+            "{format}: {status} {answer}"
+        );
+    }
+    let statement = format!("{LONG} LIMIT 150000");
+    let (status, answer) = sql(&server, json!({"sql": statement})).await;
+    assert_eq!((status, &answer["row_count"]), (200, &json!(150_000)));
+    assert_eq!(answer["rows"].as_array().map(Vec::len), Some(150_000));
+}
+
+#[tokio::test]
+async fn an_answer_beyond_the_size_limit_names_what_to_do() {
+    let mut setup = few_rows(1_000_000);
+    setup.config.sql_whole_bytes_max = 1 << 20;
+    let server = start_with(setup).await;
+    let (status, answer) = sql(&server, json!({"sql": LONG})).await;
+    assert_eq!(status, 422, "{answer}");
+    let detail = answer["detail"].as_str().expect("a detail");
+    assert!(
+        detail.contains("longer than 1 MiB") && detail.contains("csv"),
+        "{detail}"
+    );
+}
+
+#[tokio::test]
+async fn a_streamed_answer_that_fails_is_cut_off_or_says_why() {
+    let server = start_with(few_rows(200_000)).await;
+    for format in ["csv", "ndjson", "arrow"] {
+        let request = || {
+            let body = json!({"sql": LONG, "format": format}).to_string();
+            server.http.post(server.url("/api/sql")).body(body)
+        };
+        let cut = request().send().await.expect("an answer");
+        assert_eq!(cut.status(), 200, "{format}");
+        assert!(cut.bytes().await.is_err(), "{format}: a part looks whole");
+
+        let told = request().header("te", "trailers").send().await;
+        let mut body = reqwest::Body::from(told.expect("an answer"));
+        let mut problem = None;
+        while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+            let frame = frame.expect("it ends in good order");
+            if let Some(trailers) = frame.trailers_ref() {
+                problem = trailers.get("citypulse-problem").cloned();
+            }
+        }
+        let problem = problem.unwrap_or_else(|| panic!("{format}: no trailer"));
+        assert!(
+            problem
+                .to_str()
+                .is_ok_and(|text| text.contains("more than 200,000 rows")),
+            "{format}: {problem:?}"
+        );
     }
 }
 

@@ -256,6 +256,21 @@ async fn bad_messages_are_answered_and_the_connection_stays() {
 }
 
 #[tokio::test]
+async fn a_message_that_is_too_long_is_answered_and_the_connection_stays() {
+    let server = start().await;
+    let mut socket = server.socket().await;
+    let ids = vec!["x".repeat(100); 900];
+    let long = json!({"type": "subscribe", "id": "a", "channel": "vehicles", "ids": ids});
+    assert!(long.to_string().len() > 64 * 1024);
+    socket.send(long).await;
+    let error = socket.next("error").await;
+    let detail = error["detail"].as_str().expect("a detail");
+    assert!(detail.contains("expected at most 65536"), "{error}");
+    socket.send(json!({"type": "ping"})).await;
+    socket.next("pong").await;
+}
+
+#[tokio::test]
 async fn subscriptions_and_connections_have_limits() {
     let config = HttpConfig {
         subscriptions_max: 2,

@@ -46,6 +46,7 @@ pub struct Setup {
     pub config: HttpConfig,
     pub hot: Option<Arc<dyn HotStore>>,
     pub log: Option<Arc<dyn EventLog>>,
+    pub query: QueryConfig,
 }
 
 /// A server with all defaults.
@@ -66,13 +67,8 @@ pub async fn start_with(setup: Setup) -> Server {
         ..Default::default()
     };
     let lake = Lake::open(lake_config).await.expect("a lake");
-    let engine = SqlEngine::new(
-        lake.clone(),
-        log.clone(),
-        topics.clone(),
-        QueryConfig::default(),
-    )
-    .expect("an engine");
+    let engine =
+        SqlEngine::new(lake.clone(), log.clone(), topics.clone(), setup.query).expect("an engine");
     let shutdown = CancellationToken::new();
     tokio::spawn(engine.clone().run(shutdown.clone()));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -121,10 +117,12 @@ fn metrics() -> PrometheusHandle {
 
 async fn local_log(folder: &TempDir, topics: &TopicNames) -> Arc<dyn EventLog> {
     let log = LocalLog::open(LocalLogConfig::new(folder.path().join("log"))).expect("a log");
-    let specs: Vec<TopicSpec> = topics
+    let names = topics
         .iter()
-        .map(|(_, name)| TopicSpec {
-            name: name.clone(),
+        .flat_map(|(stream, name)| [name.clone(), topics.dead_letters(stream)]);
+    let specs: Vec<TopicSpec> = names
+        .map(|name| TopicSpec {
+            name,
             partitions: 4,
             retention: None,
             retention_bytes: None,
