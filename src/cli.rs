@@ -142,7 +142,7 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "now", value_parser = ["now"])]
     pub rebase: Option<String>,
     /// A running instance
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = flags::address)]
     pub to: Option<String>,
     /// Begin anew although an earlier run was interrupted
     #[arg(long)]
@@ -168,7 +168,7 @@ pub struct SqlArgs {
     #[arg(long, value_enum, default_value_t = RowFormat::Table)]
     pub format: RowFormat,
     /// Ask this running instance [default: the one that holds the data folder]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = flags::address)]
     pub to: Option<String>,
     /// Skip the wait for what was appended a moment ago
     #[arg(long)]

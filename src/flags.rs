@@ -40,6 +40,15 @@ pub fn mapping(text: &str) -> Result<(String, String), String> {
     parse_mapping(text).map_err(|_| expected())
 }
 
+/// `--to`, an instance's address without a slash at its end.
+pub fn address(text: &str) -> Result<String, String> {
+    let is_http = |url: &url::Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+    match url::Url::parse(text).is_ok_and(|url| is_http(&url)) {
+        true => Ok(text.trim_end_matches('/').to_owned()),
+        false => Err("expected an address such as http://127.0.0.1:8000".to_owned()),
+    }
+}
+
 fn within<N>(text: &str, range: RangeInclusive<N>, what: &str) -> Result<N, String>
 where
     N: FromStr + PartialOrd + Display,
@@ -90,6 +99,11 @@ mod tests {
             ),
             ("citypulse replay f --speed 0", "max or a multiple above 0"),
             ("citypulse replay f --map device_id", "field=column"),
+            ("citypulse sql x --to nonsense", "http://127.0.0.1:8000"),
+            (
+                "citypulse replay f --to localhost:80",
+                "http://127.0.0.1:8000",
+            ),
             ("citypulse topics --log loud", "error, warn, info, debug"),
         ] {
             let said = refused(line);

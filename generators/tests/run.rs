@@ -78,14 +78,15 @@ impl EventLog for Trough {
 }
 
 async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
-    while !is_so() {
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "waited too long until {what}"
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let looking = async {
+        let mut looks = tokio::time::interval(Duration::from_millis(20));
+        while !is_so() {
+            looks.tick().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), looking)
+        .await
+        .unwrap_or_else(|_| panic!("waited too long until {what}"));
 }
 
 struct Running {

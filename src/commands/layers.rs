@@ -20,8 +20,8 @@ pub async fn speed(config: Config) -> Result<()> {
 /// Log to lake.
 pub async fn batch(config: Config) -> Result<()> {
     let mut platform = Platform::for_one_role(config, "batch", false)?;
-    let log = platform.open_log()?;
     let lake = platform.open_lake().await?;
+    let log = platform.open_log()?;
     let mut layers = Layers::new(&platform, log)?;
     layers.batch(lake);
     layers.finish().await
@@ -31,8 +31,8 @@ pub async fn batch(config: Config) -> Result<()> {
 pub async fn serve(config: Config) -> Result<()> {
     let mut platform = Platform::for_one_role(config, "serve", true)?;
     let listener = up::listen(&platform.config).await?;
-    let (log, hot) = (platform.open_log()?, platform.open_hot()?);
     let lake = platform.open_lake().await?;
+    let (log, hot) = (platform.open_log()?, platform.open_hot()?);
     let streets = platform.open_streets()?;
     let address = up::address(&listener)?;
     let mut layers = Layers::new(&platform, log)?;

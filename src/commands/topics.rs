@@ -1,13 +1,23 @@
 //! `citypulse topics`
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::config::Config;
+use crate::instance::running_address;
 use crate::platform::Platform;
 use crate::terminal;
 
 /// Creates the missing topics and lists what each retains.
 pub async fn run(config: Config) -> Result<()> {
+    if !config.uses_kafka()
+        && let Some(address) = running_address(&config.data_dir)
+    {
+        bail!(
+            "the log in {} is in use by the instance at {address}; {address}/api/lag says how far its \
+             topics are",
+            config.data_dir.display()
+        );
+    }
     let mut platform = Platform::new(config)?;
     let log = platform.open_log()?;
     let specs = platform.topic_specs();

@@ -21,8 +21,9 @@ pub async fn run(mut config: Config, args: UpArgs) -> Result<()> {
     if let Some(folder) = &mut platform.folder {
         folder.announce(&address)?;
     }
-    let (log, hot) = (platform.open_log()?, platform.open_hot()?);
+    // First what a missing setting makes impossible, then what may be away for a while.
     let lake = platform.open_lake().await?;
+    let (log, hot) = (platform.open_log()?, platform.open_hot()?);
     let streets = platform.open_streets()?;
 
     let mut layers = Layers::new(&platform, log)?;

@@ -1,7 +1,11 @@
 //! What a person types.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::time::Duration;
+
 use chrono::Utc;
-use end_to_end::{Deployment, fixtures, on_each_backend};
+use end_to_end::{Api, Deployment, Signal, fixtures, on_each_backend, until};
 use serde_json::Value;
 
 on_each_backend!(
@@ -76,4 +80,86 @@ async fn help_begins_with_what_to_do() {
     let help = String::from_utf8_lossy(&output.stdout).into_owned();
     let first: Vec<&str> = help.lines().take(10).collect();
     assert!(first.join("\n").contains("citypulse up"), "{help}");
+}
+
+#[tokio::test]
+async fn asking_where_nothing_is_makes_no_folder() {
+    let deployment = Deployment::embedded();
+    let finished = deployment.run("sql", &["SELECT 1"]).await;
+    assert_eq!(finished.code(), 1, "{finished:?}");
+    assert!(finished.stderr.contains("does not exist"), "{finished:?}");
+    assert!(!deployment.data_folder().exists());
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_says_why() {
+    let platform = Deployment::embedded();
+    let running = platform.up(&["--no-generators"]).await;
+    let door = running.api.url("");
+    let sql = "SELECT value FROM generate_series(1, 3000000) WHERE value % 2 = 0";
+    for format in ["table", "csv", "json", "parquet"] {
+        let finished = platform
+            .run("sql", &[sql, "--to", &door, "--format", format])
+            .await;
+        assert_eq!(finished.code(), 1, "{format}");
+        assert!(
+            finished
+                .stderr
+                .contains("more than 1,000,000 rows; add a LIMIT"),
+            "{format}: {}",
+            finished.stderr
+        );
+    }
+}
+
+/// `citypulse up 2>&1 | head -1`
+#[tokio::test]
+async fn a_server_goes_on_when_nobody_reads_what_it_prints() {
+    let deployment = Deployment::embedded();
+    let arguments = ["--port", "0", "--no-generators", "--log", "debug"];
+    let mut child = deployment
+        .command("up", &arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().expect("its output"))
+        .read_line(&mut first)
+        .expect("a line");
+    drop(child.stderr.take());
+    let port = first
+        .trim()
+        .rsplit(':')
+        .next()
+        .and_then(|port| port.parse().ok());
+    let api = Api::new(port.unwrap_or_else(|| panic!("no address in {first:?}")));
+    let limit = Duration::from_secs(60);
+    until(limit, "readiness", || api.readiness()).await;
+    api.ingest("gps_data", &[fixtures::gps(1, "taxi-1", Utc::now())])
+        .await;
+    Signal::Terminate.send(child.id());
+    let ended = until(limit, "its end", || {
+        let ended = child.try_wait().expect("our child");
+        async move { ended.ok_or("it runs") }
+    });
+    assert_eq!(ended.await.code(), Some(0));
+}
+
+/// `citypulse config | true`
+#[tokio::test]
+async fn a_reader_that_has_seen_enough_is_no_failure() {
+    let deployment = Deployment::embedded();
+    for verb in ["config", "topics"] {
+        let mut command = deployment.command(verb, &[]);
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = command
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .output()
+            .expect("the binary starts");
+        assert!(output.status.success(), "{verb}: {output:?}");
+        assert!(output.stderr.is_empty(), "{verb}: {output:?}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use end_to_end::{Deployment, Finished};
+use end_to_end::{Deployment, Finished, project_root};
 
 /// Exit code 1 and one line, which is not a panic and holds `words`.
 fn assert_refused(finished: &Finished, words: &[&str]) {
@@ -87,12 +87,27 @@ async fn missing_and_broken_configuration_files_are_named() {
 }
 
 #[tokio::test]
+async fn servers_of_the_stack_without_their_keys_name_the_file_that_has_them() {
+    let deployment = Deployment::embedded();
+    let file = project_root().join("infra/stack.toml");
+    let file = file.display().to_string();
+    let finished = run_briefly(&deployment, &["--config", &file, "--port", "0"]).await;
+    assert_refused(&finished, &["AWS_ACCESS_KEY_ID", "stack/env"]);
+}
+
+#[tokio::test]
 async fn bad_usage_is_exit_code_2() {
     let deployment = Deployment::embedded();
     for arguments in [
         &["--no-such-flag"][..],
         &["--port", "many"],
         &["--port", "70000"],
+        &["--rate", "0"],
+        &["--interval", "61"],
+        &["--dirt", "101"],
+        &["--rate", "10", "--interval", "5"],
+        &["--no-generators", "--rate", "10"],
+        &["--log", "loud"],
     ] {
         let finished = run_briefly(&deployment, arguments).await;
         assert_eq!(finished.code(), 2, "{arguments:?}: {finished:?}");
