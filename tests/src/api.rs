@@ -44,7 +44,8 @@ impl Answer {
 }
 
 impl Api {
-    pub(crate) fn new(port: u16) -> Api {
+    /// The door on this port of this machine.
+    pub fn new(port: u16) -> Api {
         let client = Client::builder()
             .no_proxy()
             .timeout(ANSWER_WITHIN)
