@@ -44,7 +44,10 @@ impl Ids {
     }
 
     /// Remembers an id; false when it is known.
-    pub(crate) fn insert(&mut self, start_us: i64, id: u64) -> bool {
+    pub(crate) fn insert(&mut self, start_us: i64, id: u64, watermark_us: i64) -> bool {
+        if self.count >= self.limit {
+            self.close(watermark_us);
+        }
         let minute = self.minute(start_us);
         if !minute.known.insert(id) {
             return false;

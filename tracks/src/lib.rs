@@ -20,7 +20,7 @@ mod track;
 mod tracker;
 
 pub use fix::Fix;
-pub use ground::{Ground, NoGround, Previous};
+pub use ground::{Ground, NoGround, Placed, Previous};
 pub use hash::{IdentityHasher, hash64};
 pub use ids::IdsCell;
 pub use limits::{Limits, TeleportLimits};

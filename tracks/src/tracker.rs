@@ -90,12 +90,14 @@ impl<X: Default> Tracker<X> {
     }
 
     /// Whether an event of any stream is a duplicate. Must be asked once per
-    /// event, and not for fixes: [`Tracker::judge`] does it for them. `late`
-    /// events, whose minute is closed, are not remembered.
-    pub fn is_duplicate(&mut self, event: &Event, late: bool) -> bool {
+    /// event, and not for fixes: [`Tracker::judge`] does it for them. Events
+    /// whose minute is closed are not remembered.
+    pub fn is_duplicate(&mut self, event: &Event, watermark_us: i64) -> bool {
         let device = hash64(0, event.device_id.as_bytes());
         let id = hash64(device, event.id.as_bytes());
-        !late && !self.ids.insert(minute_of(event.timestamp_us), id)
+        let minute_us = minute_of(event.timestamp_us);
+        let late = minute_us.saturating_add(PANE_US) <= watermark_us;
+        !late && !self.ids.insert(minute_us, id, watermark_us)
     }
 
     /// Judges the next event of the partition. `watermark_us` is the
@@ -116,7 +118,7 @@ impl<X: Default> Tracker<X> {
         let late = minute_us.saturating_add(PANE_US) <= watermark_us;
         let device_hash = hash64(0, fix.device_id.as_bytes());
         let id = hash64(device_hash, fix.id.as_bytes());
-        if !late && !self.ids.insert(minute_us, id) {
+        if !late && !self.ids.insert(minute_us, id, watermark_us) {
             return Verdict::Duplicate;
         }
         if fix.location.is_null_island() {
@@ -156,8 +158,8 @@ impl<X: Default> Tracker<X> {
             return Verdict::Teleport;
         }
         let previous = match step {
-            Step::Reachable => track.segment.map(|segment| Previous {
-                segment,
+            Step::Reachable => track.placed.map(|placed| Previous {
+                placed,
                 location: track.location(),
                 timestamp_us: track.order.0,
             }),
@@ -181,16 +183,16 @@ impl<X: Default> Tracker<X> {
         let track = self.tracks[slot as usize]
             .as_mut()
             .expect("a track that took a fix in is there");
-        track.segment = match previous {
+        track.placed = match previous {
             // Standing still: the street is the same.
-            Some(previous) if previous.location == fix.location => Some(previous.segment),
+            Some(previous) if previous.location == fix.location => Some(previous.placed),
             previous => ground.locate(fix, track.heading_deg, previous),
         };
         Verdict::Accepted(Accepted {
             device: slot,
             in_order: true,
             late,
-            segment: track.segment,
+            segment: track.segment(),
             heading_deg: track.heading_deg,
             parked: track.is_parked(),
             motion: track.motion(),
@@ -392,6 +394,7 @@ fn out_of_order<X>(
         true => None,
         false => ground.locate(fix, fix.heading_deg, None),
     };
+    let segment = segment.map(|placed| placed.segment);
     Verdict::Accepted(Accepted {
         device: slot,
         in_order: false,

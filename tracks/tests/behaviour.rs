@@ -3,64 +3,39 @@
 use events::{Body, Event, Gps, Location, Vehicle};
 use proptest::prelude::*;
 use streets::SegmentIndex;
-use tracks::{Accepted, Fix, Ground, Limits, Motion, Previous, Tracker, Trip, Verdict};
+use tracks::{Accepted, Fix, Ground, Limits, Motion, Placed, Previous, Tracker, Trip, Verdict};
 
 const START_US: i64 = 1_700_000_000_000_000;
 const SECOND_US: i64 = 1_000_000;
 /// Metres of latitude.
 const M: f64 = 1.0 / 111_195.08;
 
-/// Streets as a chessboard of 100 m; a device stays on its street if it can.
+const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+
+/// Streets as a chessboard of 100 m; a slow device stays on its street.
 struct Chessboard;
 
 impl Ground for Chessboard {
-    fn locate(
-        &self,
-        fix: &Fix<'_>,
-        _: Option<f64>,
-        previous: Option<Previous>,
-    ) -> Option<SegmentIndex> {
+    fn locate(&self, fix: &Fix<'_>, _: Option<f64>, previous: Option<Previous>) -> Option<Placed> {
         let square = |degrees: f64| (degrees / M / 100.0).floor() as i64;
         let here = square(fix.location.latitude) * 31 + square(fix.location.longitude);
-        let here = SegmentIndex(here.rem_euclid(1000) as u32);
         Some(match previous {
-            Some(previous) if fix.speed_kmh < 10.0 => previous.segment,
-            _ => here,
+            Some(previous) if fix.speed_kmh < 10.0 => previous.placed,
+            previous => Placed {
+                segment: SegmentIndex(here.rem_euclid(NAMES.len() as i64) as u32),
+                offset_m: fix.location.latitude,
+                forward: previous.map(|previous| previous.placed.offset_m < fix.location.latitude),
+            },
         })
     }
 
     fn segment_id(&self, segment: SegmentIndex) -> &str {
-        NAMES[segment.0 as usize % NAMES.len()]
+        NAMES[segment.0 as usize]
     }
 
     fn by_id(&self, id: &str) -> Option<SegmentIndex> {
         let at = NAMES.iter().position(|name| *name == id)?;
         Some(SegmentIndex(at as u32))
-    }
-}
-
-const NAMES: [&str; 4] = ["a", "b", "c", "d"];
-
-/// The same with as many streets as it has names for.
-struct Named;
-
-impl Ground for Named {
-    fn locate(
-        &self,
-        fix: &Fix<'_>,
-        heading: Option<f64>,
-        previous: Option<Previous>,
-    ) -> Option<SegmentIndex> {
-        let found = Chessboard.locate(fix, heading, previous)?;
-        Some(SegmentIndex(found.0 % NAMES.len() as u32))
-    }
-
-    fn segment_id(&self, segment: SegmentIndex) -> &str {
-        Chessboard.segment_id(segment)
-    }
-
-    fn by_id(&self, id: &str) -> Option<SegmentIndex> {
-        Chessboard.by_id(id)
     }
 }
 
@@ -117,7 +92,7 @@ impl Judge {
         let offset = self.offset;
         self.offset += 1;
         self.tracker
-            .judge(event, offset, event.timestamp_us, watermark_us, &Named)
+            .judge(event, offset, event.timestamp_us, watermark_us, &Chessboard)
     }
 
     fn accepted(&mut self, event: &Event) -> Accepted {
@@ -128,7 +103,7 @@ impl Judge {
     }
 
     fn cells(&mut self) -> Vec<tracks::TrackerCell> {
-        self.tracker.drain_cells(self.offset, &Named)
+        self.tracker.drain_cells(self.offset, &Chessboard)
     }
 }
 
@@ -264,7 +239,7 @@ fn ids_beyond_the_limit_are_forgotten_oldest_first() {
     let mut tracker: Tracker<()> = Tracker::new(limits);
     for n in 0..30 {
         let event = fix(n * 10, n as f64, 30.0);
-        tracker.judge(&event, n, event.timestamp_us, i64::MIN, &Named);
+        tracker.judge(&event, n, event.timestamp_us, i64::MIN, &Chessboard);
     }
     assert!(tracker.ids() <= 10);
     assert!(tracker.ids_forgotten() > 0);
@@ -361,7 +336,7 @@ proptest! {
                 }
                 broken.tracker = Tracker::new(Limits::default());
                 for (key, value) in &stored {
-                    prop_assert!(broken.tracker.restore_cell(key, value, &Named), "{}", key);
+                    prop_assert!(broken.tracker.restore_cell(key, value, &Chessboard), "{}", key);
                 }
             }
             prop_assert_eq!(whole.judge_at(event, watermark_us), {
@@ -399,7 +374,7 @@ proptest! {
     #[test]
     fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..120)) {
         let mut tracker: Tracker<()> = Tracker::new(Limits::default());
-        tracker.restore_cell("track:x", &bytes, &Named);
-        tracker.restore_cell("ids:60000000:1", &bytes, &Named);
+        tracker.restore_cell("track:x", &bytes, &Chessboard);
+        tracker.restore_cell("ids:60000000:1", &bytes, &Chessboard);
     }
 }
