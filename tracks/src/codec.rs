@@ -9,7 +9,7 @@ use bytes::Bytes;
 use events::Location;
 
 use crate::track::{NEVER_US, Suspect};
-use crate::{Ground, Placed, Track, TrailPoint, hash64};
+use crate::{Ground, Track, TrailPoint, hash64};
 
 const VERSION: u8 = 1;
 const HAS_HEADING: u8 = 1;
@@ -32,7 +32,7 @@ impl<X: Default> Track<X> {
         let mut flags = 0;
         for (set, flag) in [
             (self.heading_deg.is_some(), HAS_HEADING),
-            (self.placed.is_some(), HAS_SEGMENT),
+            (self.segment.is_some(), HAS_SEGMENT),
             (self.suspect.is_some(), HAS_SUSPECT),
             (self.trip_started_us.is_some(), HAS_TRIP),
             (self.last_moved_us != NEVER_US, HAS_MOVED),
@@ -51,12 +51,10 @@ impl<X: Default> Track<X> {
         if let Some(heading_deg) = self.heading_deg {
             out.raw(heading_deg.to_le_bytes());
         }
-        if let Some(placed) = self.placed {
-            let id = ground.segment_id(placed.segment).as_bytes();
+        if let Some(segment) = self.segment {
+            let id = ground.segment_id(segment).as_bytes();
             out.int(id.len() as i64);
             out.0.extend_from_slice(id);
-            out.raw(placed.offset_m.to_le_bytes());
-            out.0.push(placed.forward.map_or(2, u8::from));
         }
         if let Some(Suspect { point, id }) = self.suspect {
             out.raw(id.to_le_bytes());
@@ -91,7 +89,7 @@ impl<X: Default> Track<X> {
             },
             distance_today_m: f64::from_le_bytes(input.raw()?),
             heading_deg: None,
-            placed: None,
+            segment: None,
             trail,
             suspect: None,
             last_moved_us: NEVER_US,
@@ -105,18 +103,8 @@ impl<X: Default> Track<X> {
         if flags & HAS_SEGMENT != 0 {
             let length = usize::try_from(input.int()?).ok()?;
             let id = std::str::from_utf8(input.take(length)?).ok()?;
-            let offset_m = f64::from_le_bytes(input.raw()?);
-            let forward = match input.raw()? {
-                [0] => Some(false),
-                [1] => Some(true),
-                _ => None,
-            };
             // Another city's street is no street of this one.
-            track.placed = ground.by_id(id).map(|segment| Placed {
-                segment,
-                offset_m,
-                forward,
-            });
+            track.segment = ground.by_id(id);
         }
         if flags & HAS_SUSPECT != 0 {
             let id = u64::from_le_bytes(input.raw()?);

@@ -5,22 +5,11 @@ use streets::SegmentIndex;
 
 use crate::Fix;
 
-/// Where on a street a device is.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Placed {
-    /// The street.
-    pub segment: SegmentIndex,
-    /// Metres along its line.
-    pub offset_m: f64,
-    /// Whether it goes along the line or against it, where known.
-    pub forward: Option<bool>,
-}
-
 /// Where a device was before the fix that is being matched.
 #[derive(Clone, Copy, Debug)]
 pub struct Previous {
     /// The street it was on.
-    pub placed: Placed,
+    pub segment: SegmentIndex,
     /// The fix itself.
     pub location: Location,
     /// When, microseconds since the epoch.
@@ -36,7 +25,7 @@ pub trait Ground {
         fix: &Fix<'_>,
         heading_deg: Option<f64>,
         previous: Option<Previous>,
-    ) -> Option<Placed>;
+    ) -> Option<SegmentIndex>;
 
     /// The lasting name of a street.
     fn segment_id(&self, segment: SegmentIndex) -> &str;
@@ -50,7 +39,7 @@ pub trait Ground {
 pub struct NoGround;
 
 impl Ground for NoGround {
-    fn locate(&self, _: &Fix<'_>, _: Option<f64>, _: Option<Previous>) -> Option<Placed> {
+    fn locate(&self, _: &Fix<'_>, _: Option<f64>, _: Option<Previous>) -> Option<SegmentIndex> {
         None
     }
 

@@ -85,7 +85,7 @@ impl Ids {
     /// Forgets the minutes that nothing can be added to any more.
     pub(crate) fn close(&mut self, watermark_us: i64) {
         while let Some(first) = self.minutes.first()
-            && first.start_us.saturating_add(crate::PANE_US) <= watermark_us
+            && first.start_us.saturating_add(events::window::PANE_US) <= watermark_us
         {
             let closed = self.minutes.remove(0);
             self.count -= closed.known.len();

@@ -20,13 +20,9 @@ mod track;
 mod tracker;
 
 pub use fix::Fix;
-pub use ground::{Ground, NoGround, Placed, Previous};
+pub use ground::{Ground, NoGround, Previous};
 pub use hash::{IdentityHasher, hash64};
 pub use ids::IdsCell;
 pub use limits::{Limits, TeleportLimits};
 pub use track::{Motion, TRAIL_LENGTH, Track, TrailPoint, Trip, TripChange};
 pub use tracker::{Accepted, DeviceSlot, TRACK_PREFIX, Tracker, TrackerCell, Verdict};
-
-/// Length of the minutes that ids are remembered by, which are the panes of
-/// every window, microseconds.
-pub const PANE_US: i64 = 60_000_000;

@@ -6,7 +6,7 @@ use events::columns::date_of;
 use events::{DeviceId, Location, Offset};
 use streets::SegmentIndex;
 
-use crate::{Fix, Placed, TeleportLimits};
+use crate::{Fix, TeleportLimits};
 
 /// How many fixes a trail holds.
 pub const TRAIL_LENGTH: usize = 20;
@@ -104,7 +104,7 @@ pub struct Track<X> {
     pub(crate) order: (i64, Offset),
     pub(crate) appended_at_us: i64,
     pub(crate) heading_deg: Option<f64>,
-    pub(crate) placed: Option<Placed>,
+    pub(crate) segment: Option<SegmentIndex>,
     /// The last accepted fixes, newest last; never empty.
     pub(crate) trail: VecDeque<TrailPoint>,
     pub(crate) suspect: Option<Suspect>,
@@ -138,7 +138,7 @@ impl<X: Default> Track<X> {
             order: (fix.timestamp_us, offset),
             appended_at_us,
             heading_deg: fix.heading_deg,
-            placed: None,
+            segment: None,
             trail,
             suspect: None,
             last_id: id,
@@ -195,7 +195,7 @@ impl<X> Track<X> {
 
     /// The street it is on.
     pub fn segment(&self) -> Option<SegmentIndex> {
-        self.placed.map(|placed| placed.segment)
+        self.segment
     }
 
     /// The last accepted fixes, newest last, at most [`TRAIL_LENGTH`].

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::PANE_US;
 use bytes::Bytes;
+use events::window::PANE_US;
 use events::{DeviceId, Event, Offset};
 use streets::SegmentIndex;
 
@@ -158,8 +158,8 @@ impl<X: Default> Tracker<X> {
             return Verdict::Teleport;
         }
         let previous = match step {
-            Step::Reachable => track.placed.map(|placed| Previous {
-                placed,
+            Step::Reachable => track.segment.map(|segment| Previous {
+                segment,
                 location: track.location(),
                 timestamp_us: track.order.0,
             }),
@@ -183,16 +183,16 @@ impl<X: Default> Tracker<X> {
         let track = self.tracks[slot as usize]
             .as_mut()
             .expect("a track that took a fix in is there");
-        track.placed = match previous {
+        track.segment = match previous {
             // Standing still: the street is the same.
-            Some(previous) if previous.location == fix.location => Some(previous.placed),
+            Some(previous) if previous.location == fix.location => Some(previous.segment),
             previous => ground.locate(fix, track.heading_deg, previous),
         };
         Verdict::Accepted(Accepted {
             device: slot,
             in_order: true,
             late,
-            segment: track.segment(),
+            segment: track.segment,
             heading_deg: track.heading_deg,
             parked: track.is_parked(),
             motion: track.motion(),
@@ -255,16 +255,15 @@ impl<X: Default> Tracker<X> {
         }
     }
 
-    /// The upkeep that goes with the passing of time: forgets the ids of closed
-    /// minutes and devices that have been silent for a day by the log's clock
-    /// (`appended_at_us`, the newest). Changes no verdict.
+    /// Forgets the ids of closed minutes. Changes no verdict.
     pub fn pass(&mut self, watermark_us: i64) {
         self.ids.close(watermark_us);
     }
 
-    /// Forgets devices that have been silent for a day by the log's clock.
-    /// Changes no verdict: such a device begins anew in any case.
-    pub fn forget_silent(&mut self, appended_at_us: i64) {
+    /// Forgets devices that have been silent for a day by the log's clock, and
+    /// says which. Changes no verdict: such a device begins anew in any case.
+    pub fn forget_silent(&mut self, appended_at_us: i64) -> Vec<DeviceId> {
+        let already = self.removed.len();
         let tracks = &mut self.tracks;
         let (free, removed) = (&mut self.free, &mut self.removed);
         self.by_hash.retain(|_, slot| {
@@ -280,6 +279,7 @@ impl<X: Default> Tracker<X> {
                 None => true,
             }
         });
+        self.removed[already..].to_vec()
     }
 
     /// Every change since the last call, as cells of a checkpoint at `offset`.
@@ -394,7 +394,6 @@ fn out_of_order<X>(
         true => None,
         false => ground.locate(fix, fix.heading_deg, None),
     };
-    let segment = segment.map(|placed| placed.segment);
     Verdict::Accepted(Accepted {
         device: slot,
         in_order: false,

@@ -3,7 +3,7 @@
 use events::{Body, Event, Gps, Location, Vehicle};
 use proptest::prelude::*;
 use streets::SegmentIndex;
-use tracks::{Accepted, Fix, Ground, Limits, Motion, Placed, Previous, Tracker, Trip, Verdict};
+use tracks::{Accepted, Fix, Ground, Limits, Motion, Previous, Tracker, Trip, Verdict};
 
 const START_US: i64 = 1_700_000_000_000_000;
 const SECOND_US: i64 = 1_000_000;
@@ -16,16 +16,17 @@ const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 struct Chessboard;
 
 impl Ground for Chessboard {
-    fn locate(&self, fix: &Fix<'_>, _: Option<f64>, previous: Option<Previous>) -> Option<Placed> {
+    fn locate(
+        &self,
+        fix: &Fix<'_>,
+        _: Option<f64>,
+        previous: Option<Previous>,
+    ) -> Option<SegmentIndex> {
         let square = |degrees: f64| (degrees / M / 100.0).floor() as i64;
         let here = square(fix.location.latitude) * 31 + square(fix.location.longitude);
         Some(match previous {
-            Some(previous) if fix.speed_kmh < 10.0 => previous.placed,
-            previous => Placed {
-                segment: SegmentIndex(here.rem_euclid(NAMES.len() as i64) as u32),
-                offset_m: fix.location.latitude,
-                forward: previous.map(|previous| previous.placed.offset_m < fix.location.latitude),
-            },
+            Some(previous) if fix.speed_kmh < 10.0 => previous.segment,
+            _ => SegmentIndex(here.rem_euclid(NAMES.len() as i64) as u32),
         })
     }
 
