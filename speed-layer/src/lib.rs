@@ -1,19 +1,30 @@
 //! Event log to hot store: what is happening now.
 //!
 //! Enters: records of every stream. Leaves: absolute values (last position,
-//! trail, traffic per road, incidents, weather, the city's figures), applied
-//! together with the log positions they follow from. Promises: after a crash it
-//! resumes from the stored positions with the stored state, so a replay changes
-//! nothing. Never: increments a stored value, or reads a clock inside a fold.
+//! trail, traffic per road, windows, incidents, weather, the city's figures),
+//! applied together with the log positions they follow from, and closed windows
+//! in the topic `windows`. Promises: all state is in memory and saved as cells at
+//! checkpoints; after a crash the records since the last one are folded again in
+//! silence up to the stored position, so nothing is counted twice or left out.
+//! Never: increments a stored value, or reads a clock inside a fold.
 //!
 //! [`run`] is the shell (`session.rs`: poll, fold, apply); everything below
 //! `state/` is pure.
 
 mod config;
+mod error;
+mod lag;
+mod observer;
+mod outbox;
+mod progress;
+mod publish;
+mod rebuild;
 mod session;
 mod state;
 mod values;
 
-pub use config::{SpeedConfig, TeleportLimits};
+pub use config::SpeedConfig;
+pub use error::Error;
+pub use rebuild::rebuild;
 pub use session::{Deps, OWNER, run};
-pub use state::State;
+pub use state::{Counts, Slot, State};

@@ -1,21 +1,27 @@
 //! The shell: poll the log, fold, apply to the hot store.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use event_log::{Consumer, EventLog, Polled, Records};
 use events::backoff::Backoff;
 use events::health::{Health, HealthBoard};
-use events::{Advance, Offset, Stream, Topic, TopicNames, TopicPartition};
-use hot_store::{HotBatch, HotStore, Kind};
+use events::{Stream, Topic, TopicNames, TopicPartition};
+use hot_store::{Cell, HotBatch, HotStore, Update};
 use metrics::{counter, histogram};
 use streets::StreetNetwork;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::config::SpeedConfig;
-use crate::state::{Counts, Origin, State};
+use crate::error::Error;
+use crate::lag;
+use crate::observer::{Observations, Observer};
+use crate::outbox::Outbox;
+use crate::progress::{AllProgress, Progress, Start};
+use crate::publish::Published;
+use crate::state::{State, combined_cells_of, learned_cells_of, shared_cells_of};
 
 /// The speed layer's name: its consumer group and the owner of its positions.
 pub const OWNER: &str = "speed";
@@ -23,11 +29,17 @@ const COMPONENT: &str = "speed";
 const TICK: Duration = Duration::from_secs(1);
 /// The longest that the last write may take when the process is to stop.
 const LAST_WRITE: Duration = Duration::from_secs(3);
+/// Values of one write; more are written in several.
+const UPDATES_MAX: usize = 5_000;
+/// Partitions that are checkpointed in one write, so that none takes long.
+const CHECKPOINTS_AT_ONCE: usize = 2;
+/// Cell of the combining process: where its outbox stands.
+const OUTBOX: &str = "outbox";
 
 /// What the speed layer works on.
 #[derive(Clone)]
 pub struct Deps {
-    /// Where events come from.
+    /// Where events come from, and closed windows go.
     pub log: Arc<dyn EventLog>,
     /// Where values go.
     pub hot: Arc<dyn HotStore>,
@@ -39,36 +51,6 @@ pub struct Deps {
     pub config: SpeedConfig,
     /// Where readiness is reported, as component `speed`.
     pub health: HealthBoard,
-}
-
-/// Why the speed layer gave up.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The log failed.
-    #[error("speed layer cannot read the event log")]
-    Log(#[from] event_log::Error),
-    /// The hot store failed.
-    #[error("speed layer cannot write to the hot store")]
-    Hot(#[from] hot_store::Error),
-}
-
-impl Error {
-    /// A conflict is retried as well: another process took the partition, and a
-    /// new session starts from what that process stored.
-    fn is_retryable(&self) -> bool {
-        match self {
-            Error::Log(error) => error.is_retryable(),
-            Error::Hot(hot_store::Error::Conflict { .. }) => true,
-            Error::Hot(error) => error.is_retryable(),
-        }
-    }
-
-    fn sentence(&self) -> String {
-        let cause = std::error::Error::source(self)
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        format!("{self}: {cause}; retrying")
-    }
 }
 
 /// Runs until `shutdown`; what was folded is saved before it returns. A back end
@@ -87,18 +69,34 @@ pub async fn run(deps: Deps, shutdown: CancellationToken) -> Result<(), Error> {
         if !error.is_retryable() {
             return Err(error);
         }
-        let sentence = error.sentence();
-        if deps
-            .health
-            .report(COMPONENT, Health::Degraded(sentence.clone()))
-        {
-            warn!("{sentence}");
-        }
+        degrade(&deps, &error);
         tokio::select! {
             () = tokio::time::sleep(backoff.next_delay()) => {}
             () = shutdown.cancelled() => return Ok(()),
         }
     }
+}
+
+pub(crate) fn degrade(deps: &Deps, error: &Error) {
+    let sentence = error.sentence();
+    let health = Health::Degraded(sentence.clone());
+    if deps.health.report(COMPONENT, health) {
+        warn!("{sentence}");
+    }
+}
+
+/// The topics that are read. What this layer writes itself is no news to it.
+pub(crate) fn streams(topics: &TopicNames) -> HashMap<Topic, Stream> {
+    topics
+        .iter()
+        .filter(|(stream, _)| *stream != Stream::Windows)
+        .map(|(stream, topic)| (topic.clone(), stream))
+        .collect()
+}
+
+/// The partition whose owner speaks for the whole city.
+pub(crate) fn first_partition(topics: &TopicNames) -> TopicPartition {
+    TopicPartition::new(topics.topic(Stream::ALL[0]).clone(), 0)
 }
 
 /// One run from stored state. Any failure ends it; the next starts from what is
@@ -108,27 +106,29 @@ struct Session<'a> {
     backoff: &'a mut Backoff,
     consumer: Box<dyn Consumer>,
     streams: HashMap<Topic, Stream>,
+    first: TopicPartition,
     state: State,
-    /// Folded and not yet applied: partition -> (from, to).
-    pending: HashMap<TopicPartition, (Offset, Offset)>,
+    progress: AllProgress,
+    observations: Observations,
+    /// Where closed windows go, of the process that combines.
+    outbox: Option<Outbox>,
     written_at: Instant,
-    published: Counts,
+    published: Published,
 }
 
 impl<'a> Session<'a> {
     async fn open(deps: &'a Deps, backoff: &'a mut Backoff) -> Result<Self, Error> {
         deps.hot.ping().await?;
-        let mut state = State::new(deps.streets.clone(), deps.config.clone());
-        for kind in Kind::ALL {
-            state.restore(kind, &deps.hot.scan(kind).await?, now_us());
-        }
-        let streams: HashMap<Topic, Stream> = deps
-            .topics
-            .iter()
-            // What this layer writes itself is no news to it.
-            .filter(|(stream, _)| *stream != Stream::Windows)
-            .map(|(stream, topic)| (topic.clone(), stream))
-            .collect();
+        let streams = streams(&deps.topics);
+        let first = first_partition(&deps.topics);
+        let interval = Duration::from_millis(deps.config.checkpoint_interval_ms.clamp(100, 2_000));
+        let observer = Observer {
+            log: deps.log.clone(),
+            hot: deps.hot.clone(),
+            streams: streams.clone(),
+            first: first.clone(),
+            interval,
+        };
         let topics: Vec<Topic> = streams.keys().cloned().collect();
         let consumer = deps.log.subscribe(OWNER, &topics).await?;
         Ok(Self {
@@ -136,10 +136,13 @@ impl<'a> Session<'a> {
             backoff,
             consumer,
             streams,
-            state,
-            pending: HashMap::new(),
+            first,
+            state: State::new(deps.streets.clone(), deps.config.clone()),
+            progress: AllProgress::default(),
+            observations: observer.start(),
+            outbox: None,
             written_at: Instant::now(),
-            published: Counts::default(),
+            published: Published::default(),
         })
     }
 
@@ -149,9 +152,9 @@ impl<'a> Session<'a> {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
             let since_write = self.written_at.elapsed();
-            let patience = match self.pending.is_empty() {
-                true => TICK,
-                false => write_interval.saturating_sub(since_write),
+            let patience = match self.progress.is_pending() {
+                false => TICK,
+                true => write_interval.saturating_sub(since_write),
             };
             tokio::select! {
                 biased;
@@ -159,8 +162,9 @@ impl<'a> Session<'a> {
                 _ = tick.tick() => self.tick(shutdown).await?,
                 polled = self.consumer.poll(patience) => self.handle(polled?, shutdown).await?,
             }
-            if !self.pending.is_empty() && self.written_at.elapsed() >= write_interval {
-                let batch = self.batch();
+            if self.progress.is_pending() && self.written_at.elapsed() >= write_interval {
+                let due = self.progress.due(CHECKPOINTS_AT_ONCE);
+                let batch = self.batch(&due);
                 self.apply(batch, shutdown).await?;
             }
         }
@@ -175,32 +179,107 @@ impl<'a> Session<'a> {
                 }
             }
             Polled::Assigned(partitions) => self.assign(&partitions).await?,
-            Polled::Revoked(partitions) => {
-                let batch = self.batch();
-                self.apply(batch, shutdown).await?;
-                for partition in &partitions {
-                    self.state.revoke(partition);
-                }
-                self.consumer.release(&partitions).await?;
-            }
+            Polled::Revoked(partitions) => self.revoke(&partitions, shutdown).await?,
         }
         Ok(())
     }
 
     async fn assign(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
         let stored = self.deps.hot.positions(OWNER).await?;
+        let city = combined_cells_of(&self.first);
+        let city = self.deps.hot.cells(OWNER, &city).await?;
+        self.state.restore_combined(&city);
+        if partitions.contains(&self.first) {
+            self.open_outbox(&city).await?;
+            let learned = learned_cells_of(&self.first);
+            let learned = self.deps.hot.cells(OWNER, &learned).await?;
+            self.state.restore_learned(&learned);
+        }
         let mut starts = Vec::with_capacity(partitions.len());
         for partition in partitions {
-            self.state
-                .assign(partition, &self.deps.hot.cells(OWNER, partition).await?);
-            starts.push((partition.clone(), stored.get(partition).copied()));
+            let Some(stream) = self.streams.get(&partition.topic).copied() else {
+                continue;
+            };
+            let mut cells = self.deps.hot.cells(OWNER, partition).await?;
+            let shared = shared_cells_of(partition);
+            cells.extend(self.deps.hot.cells(OWNER, &shared).await?);
+            let bounds = self.deps.log.bounds(&partition.topic).await?;
+            let oldest = bounds.iter().find(|bounds| bounds.partition == *partition);
+            let oldest = oldest.map_or(0, |bounds| bounds.start);
+            let start = Start::of(&cells, stored.get(partition).copied(), oldest);
+            let slot = self.state.assign(partition, stream, start.cells(&cells));
+            if start.is_behind() {
+                self.state.catch_up(slot);
+            }
+            self.progress
+                .insert(partition, Progress::new(slot, stream, &start));
+            starts.push((partition.clone(), start));
         }
-        self.consumer.start(&starts).await?;
+        // First where it is known to have been: an embedded log that lost its end
+        // to a power failure goes on numbering there.
+        let ends: Vec<_> = starts
+            .iter()
+            .map(|(id, start)| (id.clone(), start.stored))
+            .collect();
+        self.consumer.start(&ends).await?;
+        let behind: Vec<_> = starts
+            .iter()
+            .filter(|(_, start)| start.is_behind())
+            .map(|(id, start)| (id.clone(), start.read_from))
+            .collect();
+        if !behind.is_empty() {
+            self.consumer.start(&behind).await?;
+        }
+        self.observations.set_own(self.progress.partitions());
         info!(
             partitions = partitions.len(),
             "speed layer took over partitions"
         );
         self.ready();
+        Ok(())
+    }
+
+    async fn open_outbox(&mut self, city: &[(String, bytes::Bytes)]) -> Result<(), Error> {
+        let topic = self.deps.topics.topic(Stream::Windows);
+        let note = city.iter().find(|(key, _)| key == OUTBOX);
+        let mut closed_until_us = i64::MIN;
+        let outbox = Outbox::open(
+            self.deps.log.as_ref(),
+            topic,
+            note.map(|(_, note)| note.as_ref()),
+            |value| {
+                if let Ok(event) = events::decode(Stream::Windows, value, i64::MAX)
+                    && let events::Body::Window(window) = event.body
+                {
+                    closed_until_us = closed_until_us.max(window.window_end_us.unwrap_or(i64::MIN));
+                }
+            },
+        );
+        self.outbox = Some(outbox.await?);
+        if note.is_none() {
+            // A store that was flushed: the log itself says what was closed.
+            self.state.closed_until(closed_until_us);
+        }
+        Ok(())
+    }
+
+    async fn revoke(
+        &mut self,
+        partitions: &[TopicPartition],
+        shutdown: &CancellationToken,
+    ) -> Result<(), Error> {
+        let batch = self.flush(&partitions.iter().cloned().collect());
+        self.apply(batch, shutdown).await?;
+        for partition in partitions {
+            self.state.revoke(partition);
+            self.progress.remove(partition);
+            lag::forget(partition);
+        }
+        if partitions.contains(&self.first) {
+            self.outbox = None;
+        }
+        self.consumer.release(partitions).await?;
+        self.observations.set_own(self.progress.partitions());
         Ok(())
     }
 
@@ -212,20 +291,20 @@ impl<'a> Session<'a> {
     }
 
     fn fold(&mut self, records: Records) {
-        let Some(stream) = self.streams.get(&records.partition.topic).copied() else {
+        let Some(progress) = self.progress.get_mut(&records.partition) else {
             return;
         };
-        let slot = self.state.slot(&records.partition);
-        let now_us = now_us();
+        progress.began(records.from);
         let mut undecodable = 0;
         for record in &records.records {
-            let origin = Origin {
-                slot,
-                offset: record.offset,
-                appended_at_us: record.appended_at_us,
-            };
-            match events::decode(stream, &record.value, record.appended_at_us) {
-                Ok(event) => self.state.fold(event, origin, now_us),
+            if progress.passes(record.offset) {
+                self.state.caught_up(progress.slot);
+            }
+            match events::decode(progress.stream, &record.value, record.appended_at_us) {
+                Ok(event) => {
+                    self.state
+                        .fold(progress.slot, event, record.offset, record.appended_at_us);
+                }
                 // The batch layer sends it to the dead-letter topic.
                 Err(error) => {
                     undecodable += 1;
@@ -233,67 +312,137 @@ impl<'a> Session<'a> {
                 }
             }
         }
-        counter!("citypulse_speed_events_total", "stream" => stream.name())
-            .increment(records.records.len() as u64 - undecodable);
-        counter!("citypulse_speed_undecodable_total", "stream" => stream.name())
+        if let Some(last) = records.records.last() {
+            progress.appended_at_us = last.appended_at_us;
+        }
+        if progress.passes(records.next) {
+            self.state.caught_up(progress.slot);
+        }
+        self.state.reached(progress.slot, records.next);
+        progress.folded = records.next;
+        counter!("citypulse_speed_undecodable_total", "stream" => progress.stream.name())
             .increment(undecodable);
-        self.pending
-            .entry(records.partition)
-            .and_modify(|(_, to)| *to = records.next)
-            .or_insert((records.from, records.next));
     }
 
-    fn batch(&mut self) -> HotBatch {
-        let mut batch = self.state.drain(now_us());
-        batch.advances = self
-            .pending
-            .drain()
-            .map(|(partition, (from, to))| Advance {
-                partition,
-                from,
-                to,
-            })
-            .collect();
+    /// Whether this process speaks for the whole city, and can.
+    fn is_combining(&self) -> bool {
+        self.outbox.is_some() && self.state.can_combine()
+    }
+
+    /// What is written as soon as it is known, and the checkpoints of some
+    /// partitions.
+    fn batch(&mut self, checkpoints: &HashSet<TopicPartition>) -> HotBatch {
+        let now_us = now_us();
+        let mut batch = HotBatch {
+            updates: self.state.drain_vehicles(now_us),
+            ..HotBatch::default()
+        };
+        if self.is_combining() {
+            let latest = self.state.drain_latest(now_us);
+            if !latest.is_empty() {
+                batch.updates.extend(latest);
+                batch.cells.push(self.state.latest_shown(&self.first));
+            }
+        }
+        for partition in checkpoints {
+            if let Some(progress) = self.progress.get_mut(partition)
+                && !progress.is_behind()
+            {
+                batch
+                    .cells
+                    .extend(self.state.checkpoint(progress.slot, now_us));
+                progress.checkpointed(self.deps.config.checkpoint_interval_ms);
+            }
+        }
+        batch.advances = self.progress.advances();
+        batch
+    }
+
+    /// The same with what is written once a second.
+    fn flush(&mut self, checkpoints: &HashSet<TopicPartition>) -> HotBatch {
+        let now_us = now_us();
+        let (trails, flushed) = self.state.drain_trails(now_us);
+        let mut batch = self.batch(checkpoints);
+        batch.updates.extend(trails);
+        batch.cells.extend(flushed);
         batch
     }
 
     async fn tick(&mut self, shutdown: &CancellationToken) -> Result<(), Error> {
-        let figures = self.state.tick(now_us());
-        let mut batch = self.batch();
-        batch.updates.extend(figures);
-        self.publish_counts();
+        if let Some(observation) = self.observations.take() {
+            self.state.observe(observation, self.outbox.is_some());
+        }
+        let now_us = now_us();
+        let due = self.progress.due(CHECKPOINTS_AT_ONCE);
+        let mut batch = self.flush(&due);
+        batch.updates.extend(lag::publish(
+            self.progress.places(),
+            self.state.ends(),
+            now_us,
+        ));
+        if self.is_combining() {
+            let (updates, cells) = self.combine(now_us).await?;
+            batch.updates.extend(updates);
+            batch.cells.extend(cells);
+        }
+        self.published.publish(&self.state);
         self.apply(batch, shutdown).await
     }
 
-    /// Applies until it is in, or another owner is found to have taken over.
-    async fn apply(&mut self, batch: HotBatch, shutdown: &CancellationToken) -> Result<(), Error> {
-        let advances = batch.advances.clone();
-        let started = Instant::now();
-        while let Err(error) = self.deps.hot.apply(OWNER, batch.clone()).await {
-            let error = Error::from(error);
-            if !error.is_retryable()
-                || matches!(error, Error::Hot(hot_store::Error::Conflict { .. }))
-            {
-                return Err(error);
+    /// Figures of the whole city. Windows that are closed now are appended to the
+    /// log before anything says that they are.
+    async fn combine(&mut self, now_us: i64) -> Result<(Vec<Update>, Vec<Cell>), Error> {
+        let combined = self.state.combine(now_us);
+        let mut updates = combined.updates;
+        let mut cells = self.state.combined_cells(&self.first);
+        if let Some(outbox) = self.outbox.as_mut() {
+            if !combined.closed.is_empty() {
+                // Nobody else may have taken over meanwhile.
+                let fences = self.progress.fences();
+                let fence = HotBatch {
+                    advances: fences,
+                    ..HotBatch::default()
+                };
+                self.deps.hot.apply(OWNER, fence).await?;
+                outbox
+                    .append(self.deps.log.as_ref(), &combined.closed)
+                    .await?;
             }
-            let sentence = error.sentence();
-            if self
-                .deps
-                .health
-                .report(COMPONENT, Health::Degraded(sentence.clone()))
-            {
-                warn!("{sentence}");
-            }
-            tokio::select! {
-                () = tokio::time::sleep(self.backoff.next_delay()) => {}
-                // Not saved: the next start reads these records again.
-                () = shutdown.cancelled() => return Err(error),
-            }
+            cells.push(Cell {
+                partition: combined_cells_of(&self.first),
+                key: OUTBOX.to_owned(),
+                value: Some(outbox.note()),
+            });
         }
+        updates.extend(self.state.summary(now_us));
+        Ok((updates, cells))
+    }
+
+    /// Applies until it is in, or another owner is found to have taken over. The
+    /// log is not read meanwhile, so nothing piles up.
+    async fn apply(
+        &mut self,
+        mut batch: HotBatch,
+        shutdown: &CancellationToken,
+    ) -> Result<(), Error> {
+        let started = Instant::now();
+        while batch.updates.len() > UPDATES_MAX {
+            // Values first: a crash before their positions only repeats them.
+            let part = HotBatch {
+                updates: batch.updates.drain(..UPDATES_MAX).collect(),
+                cells: Vec::new(),
+                advances: self.progress.fences(),
+            };
+            self.apply_part(part, shutdown).await?;
+        }
+        let advances = batch.advances.clone();
+        self.apply_part(batch, shutdown).await?;
         histogram!("citypulse_speed_apply_seconds").record(started.elapsed().as_secs_f64());
         self.written_at = Instant::now();
+        self.progress.stored(&advances);
         let positions: Vec<_> = advances
             .into_iter()
+            .filter(|advance| advance.from != advance.to)
             .map(|advance| (advance.partition, advance.to))
             .collect();
         if !positions.is_empty() {
@@ -303,32 +452,39 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    async fn apply_part(
+        &mut self,
+        batch: HotBatch,
+        shutdown: &CancellationToken,
+    ) -> Result<(), Error> {
+        while let Err(error) = self.deps.hot.apply(OWNER, batch.clone()).await {
+            let error = Error::from(error);
+            if !error.is_retryable() || error.is_conflict() {
+                return Err(error);
+            }
+            degrade(self.deps, &error);
+            tokio::select! {
+                () = tokio::time::sleep(self.backoff.next_delay()) => {}
+                // Not saved: the next start reads these records again.
+                () = shutdown.cancelled() => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     async fn save_before_exit(&mut self) -> Result<(), Error> {
-        let batch = self.batch();
+        let all = self.progress.partitions();
+        let batch = self.flush(&all);
         match tokio::time::timeout(LAST_WRITE, self.deps.hot.apply(OWNER, batch)).await {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 warn!(%error, "last write was not saved; the next start repeats it");
-                Ok(())
             }
             Err(_) => {
                 warn!("hot store did not answer in time; the next start repeats the last write");
-                Ok(())
             }
         }
-    }
-
-    fn publish_counts(&mut self) {
-        let now = self.state.counts();
-        let before = std::mem::replace(&mut self.published, now);
-        let flagged = |reason: &'static str, count: u64| {
-            counter!("citypulse_speed_flagged_fixes_total", "reason" => reason).increment(count);
-        };
-        flagged("null_island", now.null_island - before.null_island);
-        flagged("teleport", now.teleports - before.teleports);
-        counter!("citypulse_speed_out_of_order_total")
-            .increment(now.out_of_order - before.out_of_order);
-        counter!("citypulse_speed_late_total").increment(now.late - before.late);
+        Ok(())
     }
 }
 

@@ -1,314 +1,381 @@
 //! The city as the speed layer knows it. Pure: no clock, no I/O, no async.
+//!
+//! A [`Partition`] is all that one partition's records amount to; it is stored
+//! as cells at checkpoints and depends on nothing else. What follows from
+//! several partitions is combined of them ([`Combined`]) when it is written.
 
-mod incidents;
-mod stations;
+mod city;
+mod combined;
+mod ground;
+mod hexagons;
+mod hooks;
+mod latest;
+mod panes;
+mod partition;
+mod shared;
+mod shown;
 #[cfg(test)]
 mod tests;
-mod traffic;
-mod vehicles;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use events::window::Watermark;
-use events::{Body, Event, Offset, TopicPartition};
-use hot_store::{Cell, Entry, HotBatch, Kind, Update};
+use events::{Event, Offset, Stream, TopicPartition};
+use foldhash::HashSet;
+use hot_store::{Cell, Kind};
 use streets::StreetNetwork;
 
 use crate::config::SpeedConfig;
-use crate::values;
-use incidents::Incidents;
-use stations::{Cameras, Stations};
-pub(crate) use traffic::RoadWindow;
-use traffic::Traffic;
-pub(crate) use vehicles::TrailPoint;
-use vehicles::{Outcome, Vehicles};
+use combined::Combined;
+pub(crate) use combined::{Observation, SHOWN};
+use ground::Streets;
+use hexagons::Hexagons;
+use partition::{Folded, Partition};
+use shared::Remote;
 
 /// Index of a partition within one session.
-pub(crate) type Slot = u16;
+pub type Slot = u16;
 
-/// Where and when an event entered the log.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Origin {
-    pub(crate) slot: Slot,
-    pub(crate) offset: Offset,
-    pub(crate) appended_at_us: i64,
-}
+const CHECKPOINT: &str = "checkpoint";
+pub(crate) const FLUSHED: &str = "flushed";
 
-/// Counts that the shell publishes as metrics.
+/// Counts that the shell publishes as metrics, per stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub(crate) events: u64,
-    pub(crate) null_island: u64,
-    pub(crate) teleports: u64,
-    pub(crate) out_of_order: u64,
-    pub(crate) late: u64,
+pub struct Counts {
+    /// Events folded.
+    pub events: u64,
+    /// Same device, same id as one before.
+    pub duplicates: u64,
+    /// Fixes at (0,0).
+    pub null_island: u64,
+    /// Fixes that state a bad accuracy.
+    pub inaccurate: u64,
+    /// Fixes too far from the one before.
+    pub teleports: u64,
+    /// Fixes older than the newest of their device.
+    pub out_of_order: u64,
+    /// Events that came after their window was closed.
+    pub late: u64,
 }
 
-struct PartitionState {
-    partition: TopicPartition,
-    watermark: Watermark,
-    dirty: bool,
+/// How much is kept, and what the limits cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sizes {
+    pub(crate) devices: usize,
+    pub(crate) panes: usize,
+    pub(crate) ids: usize,
+    pub(crate) ids_forgotten: u64,
+    pub(crate) panes_refused: u64,
+    pub(crate) windows_missed: u64,
+    pub(crate) windows_corrected: u64,
 }
 
-/// Everything that the streams have said so far.
+/// Everything that the streams have said so far, of the partitions that are this
+/// process's, and what it takes to speak for the whole city.
 pub struct State {
-    streets: Arc<StreetNetwork>,
+    streets: Streets,
     config: SpeedConfig,
-    partitions: Vec<PartitionState>,
+    partitions: Vec<Option<Partition>>,
     slots: HashMap<TopicPartition, Slot>,
-    vehicles: Vehicles,
-    traffic: Traffic,
-    incidents: Incidents,
-    stations: Stations,
-    cameras: Cameras,
-    counts: Counts,
-    rate: EventRate,
+    hexagons: Hexagons,
+    combined: Combined,
+    /// Which partition a device is in, by its hash.
+    homes: foldhash::HashMap<u64, Slot>,
+    /// Devices whose records are in several partitions: their producer does not
+    /// key by device.
+    spread: HashSet<u64>,
+    counts: [Counts; Stream::ALL.len()],
+    rate: city::EventRate,
 }
 
 impl State {
     /// An empty city on `streets`.
     pub fn new(streets: Arc<StreetNetwork>, config: SpeedConfig) -> Self {
         Self {
-            vehicles: Vehicles::new(config.teleport),
-            traffic: Traffic::new(i64::from(config.traffic_window_s) * 1_000_000),
-            streets,
+            streets: Streets::new(streets.clone(), config.match_distance_m),
             config,
             partitions: Vec::new(),
             slots: HashMap::new(),
-            incidents: Incidents::default(),
-            stations: Stations::default(),
-            cameras: Cameras::default(),
-            counts: Counts::default(),
-            rate: EventRate::default(),
+            hexagons: Hexagons::default(),
+            combined: Combined::new(streets),
+            homes: foldhash::HashMap::default(),
+            spread: HashSet::default(),
+            counts: [Counts::default(); Stream::ALL.len()],
+            rate: city::EventRate::default(),
         }
     }
 
-    /// Takes up what the hot store knows, before the first event.
-    pub(crate) fn restore(&mut self, kind: Kind, entries: &[Entry], now_us: i64) {
-        for entry in entries {
-            let written_at_us = now_us
-                - (kind.time_to_live().as_micros() as i64 - entry.expires_in.as_micros() as i64)
-                    .max(0);
-            match kind {
-                Kind::Vehicle => self.vehicles.restore(entry, written_at_us),
-                Kind::Trail => self.vehicles.restore_trail(entry),
-                Kind::Incident => self.incidents.restore(entry, written_at_us),
-                Kind::Station => self.stations.restore(entry, written_at_us),
-                Kind::Camera => self.cameras.restore(entry, written_at_us),
-                Kind::Road => self.traffic.restore(entry, &self.streets, written_at_us),
-                Kind::Weather | Kind::CitySummary | Kind::Health => {}
-                Kind::Window | Kind::Alert | Kind::Lag => {}
-            }
-        }
-    }
-
-    /// Takes over a partition with the state in progress that was saved with
-    /// its position.
-    pub(crate) fn assign(&mut self, partition: &TopicPartition, cells: &[(String, Bytes)]) {
-        let slot = self.slot(partition);
+    /// Takes over a partition of `stream` with the cells of its last checkpoint,
+    /// its own and the shared ones; the slot to fold its records with.
+    pub fn assign(
+        &mut self,
+        id: &TopicPartition,
+        stream: Stream,
+        cells: &[(String, Bytes)],
+    ) -> Slot {
+        self.revoke(id);
+        self.combined.remotes.remove(id);
+        let mut partition = Partition::new(id, stream, &self.config);
         for (key, value) in cells {
-            match key.split_once(':').unwrap_or((key, "")) {
-                ("watermark", _) => {
-                    if let Some((event_us, appended_us)) = read_maxima(value) {
-                        self.partitions[slot as usize]
-                            .watermark
-                            .observe(event_us, appended_us);
-                    }
-                }
-                ("traffic", rest) => self.traffic.restore_cell(slot, rest, value, &self.streets),
-                ("suspect", device_id) => self.vehicles.restore_cell(slot, device_id, value),
-                ("resolved", incident) => self.incidents.restore_cell(slot, incident, value),
-                _ => {}
+            let own = partition.tracker.restore_cell(key, value, &self.streets)
+                || partition.hooks.restore(key, value);
+            if own {
+                continue;
+            }
+            match key.as_str() {
+                FLUSHED => partition.flushed = read_offset(value).unwrap_or_default(),
+                CHECKPOINT => {}
+                _ => partition.shared.restore(key, value, &self.streets),
             }
         }
-    }
-
-    /// Gives a partition's state in progress up.
-    pub(crate) fn revoke(&mut self, partition: &TopicPartition) {
-        if let Some(slot) = self.slots.get(partition).copied() {
-            self.traffic.forget(slot);
-            self.incidents.forget(slot);
-            self.partitions[slot as usize].watermark = self.new_watermark();
-            self.partitions[slot as usize].dirty = false;
-        }
-    }
-
-    pub(crate) fn slot(&mut self, partition: &TopicPartition) -> Slot {
-        if let Some(slot) = self.slots.get(partition) {
-            return *slot;
-        }
-        let slot = self.partitions.len() as Slot;
-        let watermark = self.new_watermark();
-        self.partitions.push(PartitionState {
-            partition: partition.clone(),
-            watermark,
-            dirty: false,
+        let free = self.partitions.iter().position(Option::is_none);
+        let slot = free.unwrap_or_else(|| {
+            self.partitions.push(None);
+            self.partitions.len() - 1
         });
-        self.slots.insert(partition.clone(), slot);
-        slot
+        partition.restored();
+        for id in partition.shared.latest.by_id.keys() {
+            self.combined.latest_changed(stream, id.clone());
+        }
+        let devices: Vec<u64> = partition
+            .tracker
+            .tracks()
+            .map(|(_, track)| track.device_hash())
+            .collect();
+        for device in devices {
+            self.register(device, slot as Slot);
+        }
+        self.partitions[slot] = Some(partition);
+        self.slots.insert(id.clone(), slot as Slot);
+        slot as Slot
     }
 
-    fn new_watermark(&self) -> Watermark {
-        Watermark::new(i64::from(self.config.lateness_s) * 1_000_000)
-    }
-
-    /// Folds one event in. `now_us` is only used to tell what is live.
-    pub(crate) fn fold(&mut self, event: Event, origin: Origin, now_us: i64) {
-        self.counts.events += 1;
-        let partition = &mut self.partitions[origin.slot as usize];
-        partition
-            .watermark
-            .observe(event.timestamp_us, origin.appended_at_us);
-        partition.dirty = true;
-        let watermark_us = partition.watermark.current_us();
-        match &event.body {
-            Body::Vehicle(_) | Body::Gps(_) => self.fold_fix(event, origin, watermark_us, now_us),
-            Body::Camera(_) => self.cameras.fold(event, origin.offset, now_us),
-            Body::Weather(_) => self.stations.fold(event, origin.offset, now_us),
-            Body::Incident(_) => self.incidents.fold(event, origin, now_us),
-            Body::Alert(_) | Body::Window(_) => {}
+    /// Gives a partition up.
+    pub fn revoke(&mut self, id: &TopicPartition) {
+        if let Some(slot) = self.slots.remove(id) {
+            self.partitions[slot as usize] = None;
+            self.homes.retain(|_, home| *home != slot);
         }
     }
 
-    fn fold_fix(&mut self, event: Event, origin: Origin, watermark_us: i64, now_us: i64) {
-        let timestamp_us = event.timestamp_us;
-        match self.vehicles.fold(event, origin, now_us) {
-            Outcome::NullIsland => self.counts.null_island += 1,
-            Outcome::Teleport => self.counts.teleports += 1,
-            Outcome::OutOfOrder => self.counts.out_of_order += 1,
-            Outcome::Moved(fix) => {
-                let max_distance_m = self.config.match_distance_m;
-                let found = self
-                    .streets
-                    .nearest(fix.location, fix.heading_deg, max_distance_m);
-                let segment = found.map(|found| found.segment);
-                self.vehicles.set_segment(&fix.device_id, segment);
-                let Some(segment) = segment.filter(|_| !fix.parked) else {
-                    return;
-                };
-                if !self
-                    .traffic
-                    .fold(segment, origin.slot, timestamp_us, watermark_us, &fix)
-                {
-                    self.counts.late += 1;
-                }
+    /// The slot of a partition that is this process's.
+    pub fn slot(&self, id: &TopicPartition) -> Option<Slot> {
+        self.slots.get(id).copied()
+    }
+
+    /// Folds the next event of a partition in.
+    ///
+    /// # Panics
+    /// When the slot is none that [`State::assign`] returned.
+    pub fn fold(&mut self, slot: Slot, event: Event, offset: Offset, appended_at_us: i64) {
+        let partition = self.partitions[slot as usize]
+            .as_mut()
+            .expect("records are folded of partitions that are assigned");
+        let stream = partition.shared.stream;
+        let counts = &mut self.counts[stream as usize];
+        counts.events += 1;
+        let folded = partition.fold(
+            event,
+            offset,
+            appended_at_us,
+            &self.streets,
+            &mut self.hexagons,
+            counts,
+        );
+        match folded {
+            Folded::Nothing => {}
+            Folded::NewDevice(device) => self.register(device, slot),
+            Folded::Latest(id) => self.combined.latest_changed(stream, id),
+        }
+    }
+
+    fn register(&mut self, device: u64, slot: Slot) {
+        if self
+            .homes
+            .insert(device, slot)
+            .is_some_and(|home| home != slot)
+        {
+            self.spread.insert(device);
+        }
+    }
+
+    fn partition_mut(&mut self, slot: Slot) -> &mut Partition {
+        self.partitions[slot as usize]
+            .as_mut()
+            .expect("a slot in use has a partition")
+    }
+
+    /// Everything before `position` was read, also where there were no records.
+    pub(crate) fn reached(&mut self, slot: Slot, position: Offset) {
+        self.partition_mut(slot).shared.position = position;
+    }
+
+    /// Records that are folded from now on were folded before, by this process
+    /// or another: nothing of them is shown.
+    pub(crate) fn catch_up(&mut self, slot: Slot) {
+        self.partition_mut(slot).is_catching_up = true;
+    }
+
+    /// The values are as of here; what comes is new.
+    pub(crate) fn caught_up(&mut self, slot: Slot) {
+        let partition = self.partition_mut(slot);
+        partition.take_unshown();
+        partition.is_catching_up = false;
+    }
+
+    /// The cells of a checkpoint of a partition, at the position it has reached.
+    pub(crate) fn checkpoint(&mut self, slot: Slot, now_us: i64) -> Vec<Cell> {
+        let silent_after_us = self.silent_after_us();
+        let dropped = self.combined.closed;
+        let streets = &self.streets;
+        let Some(partition) = self.partitions[slot as usize].as_mut() else {
+            return Vec::new();
+        };
+        if let Some(group) = shared::Group::of(partition.shared.stream) {
+            partition
+                .shared
+                .panes
+                .drop_until(dropped.dropped_us(group), streets);
+        }
+        partition.tidy();
+        let vehicles = partition.count_vehicles(now_us, silent_after_us, |_| true);
+        let position = partition.shared.position;
+        let own = partition.shared.id.clone();
+        let shared_id = shared_cells_of(&own);
+        let mut cells: Vec<Cell> = Vec::new();
+        let cell = |partition: &TopicPartition, (key, value): (String, Option<Bytes>)| Cell {
+            partition: partition.clone(),
+            key,
+            value,
+        };
+        cells.extend(
+            partition
+                .drain_cells(streets)
+                .into_iter()
+                .map(|change| cell(&own, change)),
+        );
+        let shared = partition.shared.drain_cells(streets, &vehicles);
+        cells.extend(shared.into_iter().map(|change| cell(&shared_id, change)));
+        cells.push(cell(
+            &own,
+            (CHECKPOINT.to_owned(), Some(write_offset(position))),
+        ));
+        cells
+    }
+
+    /// Counts since the start, by stream.
+    pub fn counts(&self) -> impl Iterator<Item = (Stream, Counts)> {
+        Stream::ALL
+            .into_iter()
+            .map(|stream| (stream, self.counts[stream as usize]))
+    }
+
+    /// Takes up what the combining process has stored.
+    pub(crate) fn restore_combined(&mut self, cells: &[(String, Bytes)]) {
+        for (key, value) in cells {
+            self.combined.restore(key, value);
+        }
+    }
+
+    /// Takes up what was learned about streets; the segments by their ids.
+    pub(crate) fn restore_learned(&mut self, cells: &[(String, Bytes)]) {
+        self.combined.restore_learned(self.streets.shared(), cells);
+    }
+
+    /// Takes up what others have done. `is_combining`: this process's own figures
+    /// of the city are newer than the stored ones.
+    pub(crate) fn observe(&mut self, observation: Observation, is_combining: bool) {
+        if !is_combining {
+            self.restore_combined(&observation.combined);
+        }
+        self.combined.ends = observation.ends;
+        for (id, stream, cells) in observation.remotes {
+            if self.slots.contains_key(&id) {
+                continue;
+            }
+            let remotes = &mut self.combined.remotes;
+            let remote = remotes
+                .entry(id.clone())
+                .or_insert_with(|| Remote::new(id, stream, &self.config));
+            for changed in remote.update(cells, &self.streets) {
+                self.combined.latest_changed(stream, changed);
+            }
+        }
+        let closed = self.combined.closed;
+        for remote in self.combined.remotes.values_mut() {
+            if let Some(group) = shared::Group::of(remote.shared.stream) {
+                remote
+                    .shared
+                    .panes
+                    .drop_until(closed.dropped_us(group), &self.streets);
             }
         }
     }
 
-    /// Everything that changed since the last call, newest values only.
-    pub(crate) fn drain(&mut self, now_us: i64) -> HotBatch {
-        let mut batch = HotBatch::default();
-        self.vehicles.drain(&self.streets, &mut batch.updates);
-        self.incidents.drain(&self.streets, &mut batch.updates);
-        self.stations.drain(now_us, &mut batch.updates);
-        self.cameras.drain(&mut batch.updates);
-        let names: Vec<TopicPartition> = self
-            .partitions
-            .iter()
-            .map(|p| p.partition.clone())
-            .collect();
-        self.traffic.drain(
-            &self.streets,
-            &names,
-            now_us,
-            &mut batch.updates,
-            &mut batch.cells,
-        );
-        self.vehicles.drain_cells(&names, &mut batch.cells);
-        self.incidents.drain_cells(&names, &mut batch.cells);
-        for partition in self
-            .partitions
-            .iter_mut()
-            .filter(|partition| partition.dirty)
-        {
-            partition.dirty = false;
-            batch.cells.push(Cell {
-                partition: partition.partition.clone(),
-                key: "watermark".into(),
-                value: Some(write_maxima(partition.watermark.maxima())),
-            });
-        }
-        batch
+    /// Everything that ends until then was closed, as the log itself shows.
+    pub(crate) fn closed_until(&mut self, until_us: i64) {
+        self.combined.closed.at_least(until_us);
     }
 
-    /// The city's figures, and the upkeep that goes with the passing of time.
-    pub(crate) fn tick(&mut self, now_us: i64) -> Vec<Update> {
-        self.vehicles.expire(now_us);
-        self.stations.expire(now_us);
-        self.incidents.expire(now_us);
-        self.cameras.expire(now_us);
-        self.traffic.expire_values(now_us);
-        for (slot, partition) in self.partitions.iter().enumerate() {
-            self.traffic
-                .close(slot as Slot, partition.watermark.current_us());
-            self.incidents
-                .close(slot as Slot, partition.watermark.current_us());
-        }
-        let rate = self.rate.per_second(self.counts.events, now_us);
-        let summary = values::CitySummary {
-            total_vehicles: self.vehicles.live(),
-            moving_vehicles: self.vehicles.moving(),
-            active_emergencies: self.incidents.active(),
-            average_city_speed: self.vehicles.mean_speed_kmh(),
-            congested_roads: self.traffic.congested(),
-            congestion: self.traffic.by_level(),
-            stations: self.stations.live(),
-            cameras: self.cameras.live(),
-            events_per_second: rate,
-            timestamp: events::time::format_rfc3339(now_us),
+    /// The end of every partition of the city, as it was seen last.
+    pub(crate) fn ends(&self) -> &HashMap<TopicPartition, Offset> {
+        &self.combined.ends
+    }
+
+    pub(crate) fn sizes(&self) -> Sizes {
+        let mut sizes = Sizes {
+            windows_missed: self.combined.missed,
+            windows_corrected: self.combined.corrected,
+            ..Sizes::default()
         };
-        let health = values::Health {
-            status: "ok",
-            timestamp: summary.timestamp.clone(),
-        };
-        vec![
-            values::update(Kind::CitySummary, "", &summary),
-            values::update(Kind::Health, "", &health),
-        ]
-    }
-
-    pub(crate) fn counts(&self) -> Counts {
-        self.counts
-    }
-}
-
-/// Events per second over the last ten seconds.
-#[derive(Default)]
-struct EventRate {
-    samples: std::collections::VecDeque<(i64, u64)>,
-}
-
-impl EventRate {
-    const SPAN_US: i64 = 10_000_000;
-
-    fn per_second(&mut self, events: u64, now_us: i64) -> f64 {
-        self.samples.push_back((now_us, events));
-        while self.samples.len() > 2 && self.samples[1].0 <= now_us - Self::SPAN_US {
-            self.samples.pop_front();
+        for partition in self.partitions.iter().flatten() {
+            sizes.devices += partition.tracker.len();
+            sizes.ids += partition.tracker.ids();
+            sizes.ids_forgotten += partition.tracker.ids_forgotten();
+            sizes.panes += partition.shared.panes.len();
+            sizes.panes_refused += partition.shared.panes.refused;
         }
-        let (first_us, first) = self.samples[0];
-        if now_us <= first_us {
-            return 0.0;
-        }
-        let rate = (events - first) as f64 * 1e6 / (now_us - first_us) as f64;
-        (rate * 10.0).round() / 10.0
+        sizes
+    }
+
+    fn silent_after_us(&self) -> i64 {
+        i64::from(self.config.silent_after_s) * 1_000_000
     }
 }
 
-fn write_maxima((event_us, appended_us): (i64, i64)) -> Bytes {
-    [event_us.to_le_bytes(), appended_us.to_le_bytes()]
-        .concat()
-        .into()
+/// Where the parts of a partition's state are stored that other processes read.
+pub(crate) fn shared_cells_of(partition: &TopicPartition) -> TopicPartition {
+    TopicPartition::new(format!("{}#shared", partition.topic), partition.partition)
 }
 
-fn read_maxima(bytes: &[u8]) -> Option<(i64, i64)> {
-    let (event_us, appended_us) = bytes.split_at_checked(8)?;
-    Some((read_i64(event_us)?, read_i64(appended_us)?))
+/// Where the combining process stores what it has done. `first` is the partition
+/// whose owner combines.
+pub(crate) fn combined_cells_of(first: &TopicPartition) -> TopicPartition {
+    TopicPartition::new(format!("{}#city", first.topic), first.partition)
 }
 
-pub(crate) fn read_i64(bytes: &[u8]) -> Option<i64> {
-    Some(i64::from_le_bytes(bytes.try_into().ok()?))
+/// Where it stores what it has learned, which only its successor reads.
+pub(crate) fn learned_cells_of(first: &TopicPartition) -> TopicPartition {
+    TopicPartition::new(format!("{}#learned", first.topic), first.partition)
+}
+
+/// The position that the cells of a partition belong to.
+pub(crate) fn checkpoint_of(cells: &[(String, Bytes)]) -> Option<Offset> {
+    let cell = cells.iter().find(|(key, _)| key == CHECKPOINT)?;
+    read_offset(&cell.1)
+}
+
+pub(crate) fn write_offset(offset: Offset) -> Bytes {
+    Bytes::copy_from_slice(&offset.to_le_bytes())
+}
+
+fn read_offset(bytes: &[u8]) -> Option<Offset> {
+    Some(Offset::from_le_bytes(bytes.try_into().ok()?))
+}
+
+/// Whether a value of that kind, of something that was appended then, is still
+/// to be seen.
+fn is_live(kind: Kind, appended_at_us: i64, now_us: i64) -> bool {
+    now_us.saturating_sub(appended_at_us) < kind.time_to_live().as_micros() as i64
 }

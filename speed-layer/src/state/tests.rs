@@ -2,34 +2,28 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use bytes::Bytes;
-use events::{Body, Event, Gps, Incident, Location, TopicPartition, Vehicle, Weather};
-use hot_store::{Entry, HotBatch, Kind};
+use events::{Body, Event, Gps, Incident, Location, Stream, TopicPartition, Vehicle, Weather};
+use hot_store::{Cell, Kind, Update};
 use proptest::prelude::*;
 use serde_json::Value;
 use streets::StreetNetwork;
 
-use super::{Origin, State};
+use super::{Observation, State, combined_cells_of, shared_cells_of};
 use crate::config::SpeedConfig;
 
 const NOW_US: i64 = 1_700_000_000_000_000;
 const SECOND_US: i64 = 1_000_000;
+const APPENDED_US: i64 = NOW_US + 3600 * SECOND_US;
 
 fn streets() -> Arc<StreetNetwork> {
     static STREETS: OnceLock<Arc<StreetNetwork>> = OnceLock::new();
     STREETS.get_or_init(StreetNetwork::gothenburg).clone()
 }
 
-fn city() -> State {
-    let mut state = State::new(streets(), SpeedConfig::default());
-    state.assign(&partition(), &[]);
-    state
-}
-
-fn partition() -> TopicPartition {
-    TopicPartition::new("vehicle_data", 0)
+fn partition(number: i32) -> TopicPartition {
+    TopicPartition::new("vehicle_data", number)
 }
 
 fn event(device: &str, at_s: i64, body: Body) -> Event {
@@ -73,82 +67,193 @@ fn incident(id: &str, at_s: i64, status: &str) -> Event {
     event("dispatch", at_s, Body::Incident(Box::new(incident)))
 }
 
-fn fold(state: &mut State, events: impl IntoIterator<Item = Event>) {
-    let slot = state.slot(&partition());
-    for (offset, event) in events.into_iter().enumerate() {
-        let appended_at_us = NOW_US + 3600 * SECOND_US;
-        state.fold(
-            event,
-            Origin {
-                slot,
-                offset: offset as i64,
-                appended_at_us,
-            },
-            NOW_US,
-        );
-    }
-}
-
-/// The hot store as the batches leave it.
-#[derive(Default)]
+/// The hot store as the writes leave it.
+#[derive(Clone, Default)]
 struct Store {
     values: BTreeMap<(Kind, String), Bytes>,
-    cells: HashMap<String, Bytes>,
+    cells: HashMap<TopicPartition, HashMap<String, Bytes>>,
+    /// Closed windows by id, the last one written.
+    closed: BTreeMap<String, String>,
+    closed_twice: usize,
 }
 
 impl Store {
-    fn apply(&mut self, batch: HotBatch) {
-        for update in batch.updates {
+    fn put(&mut self, updates: Vec<Update>, cells: Vec<Cell>) {
+        for update in updates {
             match update.value {
                 Some(value) => self.values.insert((update.kind, update.id), value),
                 None => self.values.remove(&(update.kind, update.id)),
             };
         }
-        for cell in batch.cells {
+        for cell in cells {
+            let all = self.cells.entry(cell.partition).or_default();
             match cell.value {
-                Some(value) => self.cells.insert(cell.key, value),
-                None => self.cells.remove(&cell.key),
+                Some(value) => all.insert(cell.key, value),
+                None => all.remove(&cell.key),
             };
         }
     }
 
-    fn json(&self, kind: Kind, id: &str) -> Option<Value> {
-        self.values
-            .get(&(kind, id.to_string()))
-            .map(|value| serde_json::from_slice(value).unwrap())
+    fn close(&mut self, events: Vec<Event>) {
+        for event in events {
+            let json = String::from_utf8(event.to_json()).unwrap();
+            let before = self.closed.insert(event.id.to_string(), json.clone());
+            self.closed_twice += usize::from(before.is_some());
+        }
     }
 
-    /// A new state made of what is stored, as after a crash.
-    fn restart(&self) -> State {
-        let mut state = State::new(streets(), SpeedConfig::default());
-        for kind in Kind::ALL {
-            let entries: Vec<Entry> = self
-                .values
-                .iter()
-                .filter(|((stored, _), _)| *stored == kind)
-                .map(|((_, id), value)| Entry {
-                    id: id.clone(),
-                    value: value.clone(),
-                    expires_in: Duration::from_secs(60),
-                })
-                .collect();
-            state.restore(kind, &entries, NOW_US);
-        }
-        let cells: Vec<_> = self
-            .cells
-            .iter()
+    fn cells_of(&self, id: &TopicPartition) -> Vec<(String, Bytes)> {
+        let cells = self.cells.get(id).into_iter().flatten();
+        cells
             .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
-        state.assign(&partition(), &cells);
-        state
+            .collect()
+    }
+
+    fn json(&self, kind: Kind, id: &str) -> Option<Value> {
+        let value = self.values.get(&(kind, id.to_string()))?;
+        Some(serde_json::from_slice(value).unwrap())
     }
 }
 
+/// One process over some partitions, as the session drives it.
+struct Process {
+    state: State,
+    own: Vec<(TopicPartition, Vec<Event>)>,
+    /// Of each own partition: folded, checkpointed.
+    at: Vec<(usize, usize)>,
+    is_first: bool,
+}
+
+fn new_state() -> State {
+    State::new(streets(), SpeedConfig::default())
+}
+
+impl Process {
+    /// Takes over partitions whose log is `own`, which was folded up to `at`.
+    fn start(
+        store: &Store,
+        own: Vec<(TopicPartition, Vec<Event>)>,
+        at: Vec<(usize, usize)>,
+    ) -> Self {
+        let mut process = Self {
+            state: new_state(),
+            is_first: own.iter().any(|(id, _)| *id == partition(0)),
+            own,
+            at,
+        };
+        process
+            .state
+            .restore_combined(&store.cells_of(&combined_cells_of(&partition(0))));
+        let learned = store.cells_of(&super::learned_cells_of(&partition(0)));
+        process.state.restore_learned(&learned);
+        for index in 0..process.own.len() {
+            let (id, events) = process.own[index].clone();
+            let (folded, checkpointed) = process.at[index];
+            let mut cells = store.cells_of(&id);
+            cells.extend(store.cells_of(&shared_cells_of(&id)));
+            let stream = Stream::from_name(&id.topic).unwrap();
+            let slot = process.state.assign(&id, stream, &cells);
+            process.state.catch_up(slot);
+            for (offset, event) in events.iter().enumerate().take(folded).skip(checkpointed) {
+                process
+                    .state
+                    .fold(slot, event.clone(), offset as i64, APPENDED_US);
+            }
+            process.state.reached(slot, folded as i64);
+            process.state.caught_up(slot);
+        }
+        process.see_ends();
+        process
+    }
+
+    fn see_ends(&mut self) {
+        let ends = self
+            .own
+            .iter()
+            .map(|(id, events)| (id.clone(), events.len() as i64));
+        let observation = Observation {
+            ends: ends.collect(),
+            ..Observation::default()
+        };
+        self.state.observe(observation, true);
+    }
+
+    fn fold_all(&mut self, until: usize) {
+        for index in 0..self.own.len() {
+            self.fold(index, until);
+        }
+    }
+
+    fn fold(&mut self, index: usize, until: usize) {
+        let (id, events) = &self.own[index];
+        let slot = self.state.slot(id).unwrap();
+        let (folded, _) = &mut self.at[index];
+        while *folded < until.min(events.len()) {
+            self.state
+                .fold(slot, events[*folded].clone(), *folded as i64, APPENDED_US);
+            *folded += 1;
+        }
+    }
+
+    fn write(&mut self, store: &mut Store) {
+        let mut updates = self.state.drain_vehicles(NOW_US);
+        let mut cells = Vec::new();
+        if self.is_first && self.state.can_combine() {
+            updates.extend(self.state.drain_latest(NOW_US));
+            cells.push(self.state.latest_shown(&partition(0)));
+        }
+        store.put(updates, cells);
+    }
+
+    fn flush(&mut self, store: &mut Store) {
+        self.write(store);
+        let (trails, flushed) = self.state.drain_trails(NOW_US);
+        store.put(trails, flushed);
+        if self.is_first && self.state.can_combine() {
+            let combined = self.state.combine(NOW_US);
+            store.close(combined.closed);
+            store.put(combined.updates, self.state.combined_cells(&partition(0)));
+        }
+    }
+
+    /// Writes, and checkpoints: the store never has a checkpoint ahead of its values.
+    fn checkpoint(&mut self, store: &mut Store) {
+        self.write(store);
+        for (index, (id, _)) in self.own.iter().enumerate() {
+            let slot = self.state.slot(id).unwrap();
+            store.put(Vec::new(), self.state.checkpoint(slot, NOW_US));
+            self.at[index].1 = self.at[index].0;
+        }
+    }
+}
+
+/// The events as partitions, numbered `number`, of their streams' topics.
+fn logs(number: i32, events: Vec<Event>) -> Vec<(TopicPartition, Vec<Event>)> {
+    let mut logs = vec![(partition(number), Vec::new())];
+    for event in events {
+        let id = TopicPartition::new(event.stream().name(), number);
+        match logs.iter_mut().find(|(other, _)| *other == id) {
+            Some((_, log)) => log.push(event),
+            None => logs.push((id, vec![event])),
+        }
+    }
+    logs
+}
+
+fn begin(own: Vec<(TopicPartition, Vec<Event>)>) -> Process {
+    let at = vec![(0, 0); own.len()];
+    Process::start(&Store::default(), own, at)
+}
+
+fn one(events: Vec<Event>) -> Process {
+    begin(logs(0, events))
+}
+
 fn stored(events: impl IntoIterator<Item = Event>) -> Store {
-    let mut state = city();
-    fold(&mut state, events);
+    let mut process = one(events.into_iter().collect());
+    process.fold_all(usize::MAX);
     let mut store = Store::default();
-    store.apply(state.drain(NOW_US));
+    process.flush(&mut store);
     store
 }
 
@@ -165,39 +270,30 @@ fn the_last_position_is_the_newest_by_event_time() {
 
 #[test]
 fn of_equal_times_the_later_record_wins() {
-    let store = stored([
-        car("a", 10, 57.70, 11.97, 30.0),
-        car("a", 10, 57.7001, 11.97, 31.0),
-    ]);
+    let mut later = car("a", 10, 57.7001, 11.97, 31.0);
+    later.id = "another".into();
+    let store = stored([car("a", 10, 57.70, 11.97, 30.0), later]);
     assert_eq!(store.json(Kind::Vehicle, "a").unwrap()["speed"], 31.0);
 }
 
 #[test]
 fn bad_fixes_stay_off_the_map() {
-    let mut state = city();
-    fold(
-        &mut state,
-        [
-            car("a", 0, 57.70, 11.97, 30.0),
-            car("a", 1, 0.0, 0.0, 30.0),
-            car("a", 2, 58.70, 11.97, 30.0),
-            car("a", 3, 57.7001, 11.97, 30.0),
-        ],
-    );
-    assert_eq!(
-        (state.counts().null_island, state.counts().teleports),
-        (1, 1)
-    );
+    let mut process = one(vec![
+        car("a", 0, 57.70, 11.97, 30.0),
+        car("a", 1, 0.0, 0.0, 30.0),
+        car("a", 2, 58.70, 11.97, 30.0),
+        car("a", 3, 57.7001, 11.97, 30.0),
+    ]);
+    process.fold_all(usize::MAX);
+    let counts = process.state.counts().next().unwrap().1;
+    assert_eq!((counts.null_island, counts.teleports), (1, 1));
     let mut store = Store::default();
-    store.apply(state.drain(NOW_US));
+    process.flush(&mut store);
     assert_eq!(store.json(Kind::Vehicle, "a").unwrap()["latitude"], 57.7001);
+    let trail = store.json(Kind::Trail, "a").unwrap();
+    assert_eq!(trail.as_array().unwrap().len(), 2);
     assert_eq!(
-        store
-            .json(Kind::Trail, "a")
-            .unwrap()
-            .as_array()
-            .unwrap()
-            .len(),
+        store.json(Kind::Window, "city:speed:1699999980").unwrap()["count"],
         2
     );
 }
@@ -264,17 +360,21 @@ fn a_slow_street_is_congested() {
 
 #[test]
 fn an_ended_incident_does_not_come_back() {
-    let store = stored([
+    let events = vec![
         incident("i", 0, "Active"),
         incident("i", 60, "Resolved"),
         incident("i", 30, "OnScene"),
-    ]);
+        incident("i", 40, "OnScene"),
+    ];
+    let mut store = Store::default();
+    let mut process = one(events.clone());
+    process.fold_all(3);
+    process.checkpoint(&mut store);
     assert_eq!(store.json(Kind::Incident, "i"), None);
-    let mut state = store.restart();
-    fold(&mut state, [incident("i", 30, "OnScene")]);
-    let mut after = Store::default();
-    after.apply(state.drain(NOW_US));
-    assert_eq!(after.json(Kind::Incident, "i"), None);
+    let mut process = Process::start(&store, logs(0, events), process.at);
+    process.fold_all(usize::MAX);
+    process.flush(&mut store);
+    assert_eq!(store.json(Kind::Incident, "i"), None);
 }
 
 #[test]
@@ -305,7 +405,6 @@ fn the_citys_weather_is_the_mean_of_its_stations() {
 
 #[test]
 fn the_summary_counts_what_is_live() {
-    let mut state = city();
     let tracker = Gps {
         location: Location {
             latitude: 57.7,
@@ -314,82 +413,236 @@ fn the_summary_counts_what_is_live() {
         speed_kmh: 0.0,
         ..Gps::default()
     };
-    fold(
-        &mut state,
-        [
-            car("a", 0, 57.70, 11.97, 30.0),
-            event("b", 0, Body::Gps(tracker)),
-            incident("i", 0, "Active"),
-        ],
-    );
-    let summary = |state: &mut State, now_us: i64| -> Value {
-        let update = state
-            .tick(now_us)
+    let mut process = one(vec![
+        car("a", 0, 57.70, 11.97, 30.0),
+        event("b", 0, Body::Gps(tracker)),
+    ]);
+    process.fold_all(usize::MAX);
+    let mut summary = |now_us: i64| -> Value {
+        let update = process
+            .state
+            .summary(now_us)
             .into_iter()
             .find(|update| update.kind == Kind::CitySummary)
             .unwrap();
         serde_json::from_slice(&update.value.unwrap()).unwrap()
     };
-    let now = summary(&mut state, NOW_US);
+    let now = summary(APPENDED_US);
     assert_eq!(
-        (&now["total_vehicles"], &now["moving_vehicles"]),
-        (&2.into(), &1.into())
+        (
+            &now["total_vehicles"],
+            &now["moving_vehicles"],
+            &now["stopped_vehicles"]
+        ),
+        (&2.into(), &1.into(), &1.into())
     );
+    assert_eq!(now["average_city_speed"], 15.0);
+    let silent = summary(APPENDED_US + 400 * SECOND_US);
     assert_eq!(
-        (&now["average_city_speed"], &now["active_emergencies"]),
-        (&15.0.into(), &1.into())
+        (&silent["total_vehicles"], &silent["silent_vehicles"]),
+        (&2.into(), &2.into())
     );
-    let later = summary(&mut state, NOW_US + 601 * SECOND_US);
-    assert_eq!(later["total_vehicles"], 0);
+    assert_eq!(summary(APPENDED_US + 601 * SECOND_US)["total_vehicles"], 0);
 }
 
-/// Fixes of a few cars on real streets, in any order, some late.
+#[test]
+fn a_vehicle_says_what_it_does() {
+    let store = stored([
+        car("a", 0, 57.70, 11.97, 36.0),
+        car("a", 10, 57.701, 11.97, 36.0),
+        car("a", 60, 57.701, 11.97, 0.0),
+    ]);
+    let vehicle = store.json(Kind::Vehicle, "a").unwrap();
+    assert_eq!(vehicle["state"], "stopped");
+    assert_eq!(vehicle["trip_started_at"], "2023-11-14T22:13:20Z");
+    let metres = vehicle["distance_today_m"].as_f64().unwrap();
+    assert!((metres - 111.2).abs() < 0.2, "{metres}");
+}
+
+#[test]
+fn a_duplicate_is_in_no_window_twice() {
+    let twice = car("a", 0, 57.70, 11.97, 30.0);
+    let store = stored([twice.clone(), car("a", 1, 57.70, 11.97, 50.0), twice]);
+    let city = store.json(Kind::Window, "city:speed:1699999980").unwrap();
+    assert_eq!(
+        (&city["count"], &city["mean"], &city["vehicles"]),
+        (&2.into(), &40.0.into(), &1.into())
+    );
+}
+
+#[test]
+fn a_window_is_closed_once_and_late_events_are_counted() {
+    let mut events: Vec<Event> = (0..20)
+        .map(|n| car("a", n * 10, 57.70, 11.97, n as f64))
+        .collect();
+    // Its minute ended 60 s of lateness ago.
+    events.push(car("b", 0, 57.70, 11.97, 99.0));
+    let mut process = one(events);
+    let mut store = Store::default();
+    for until in [5, 12, 20, 21] {
+        process.fold(0, until);
+        process.flush(&mut store);
+    }
+    assert_eq!(store.closed_twice, 0);
+    let city = store.json(Kind::Window, "city:speed:1699999980").unwrap();
+    assert_eq!((&city["final"], &city["count"]), (&true.into(), &4.into()));
+    assert_eq!(process.state.counts().next().unwrap().1.late, 1);
+    // 2 panes of one minute each, of the city and of one cell; parked or on no
+    // street otherwise.
+    let cities = store
+        .closed
+        .values()
+        .filter(|json| json.contains("\"kind\":\"city\""));
+    assert_eq!(cities.count(), 2);
+}
+
+#[test]
+fn a_value_whose_time_is_over_is_not_written_again() {
+    let mut process = one(vec![car("a", 0, 57.70, 11.97, 30.0)]);
+    process.fold_all(usize::MAX);
+    assert!(
+        process
+            .state
+            .drain_vehicles(APPENDED_US + 700 * SECOND_US)
+            .is_empty()
+    );
+}
+
+#[test]
+fn of_a_device_in_several_partitions_the_newest_speaks() {
+    let own = vec![
+        (partition(0), vec![car("a", 10, 57.70, 11.97, 30.0)]),
+        (
+            partition(1),
+            vec![
+                car("a", 5, 57.701, 11.97, 40.0),
+                car("a", 20, 57.702, 11.97, 50.0),
+            ],
+        ),
+    ];
+    let mut process = Process::start(&Store::default(), own, vec![(0, 0), (0, 0)]);
+    let mut store = Store::default();
+    process.fold(0, 1);
+    process.write(&mut store);
+    process.fold(1, 1);
+    process.write(&mut store);
+    assert_eq!(store.json(Kind::Vehicle, "a").unwrap()["speed"], 30.0);
+    process.fold(1, 2);
+    process.flush(&mut store);
+    assert_eq!(store.json(Kind::Vehicle, "a").unwrap()["speed"], 50.0);
+    assert_eq!(
+        store
+            .json(Kind::Trail, "a")
+            .unwrap()
+            .as_array()
+            .unwrap()
+            .len(),
+        3
+    );
+}
+
+/// Fixes of a few cars on real streets, in any order, some late, some twice.
 fn fixes() -> impl Strategy<Value = Vec<Event>> {
     let fix = (0..4u8, 0..300i64, 0..400usize, 0.0..90.0f64).prop_map(
         |(car_no, at_s, segment, speed)| {
             let streets = streets();
             let line = &streets.segments()[segment].line;
-            car(
-                &format!("car{car_no}"),
-                at_s,
-                line[0].latitude,
-                line[0].longitude,
-                speed,
-            )
+            let (latitude, longitude) = (line[0].latitude, line[0].longitude);
+            match segment % 40 {
+                0 => incident(&format!("i{car_no}"), at_s, "Active"),
+                1 => incident(&format!("i{car_no}"), at_s, "Resolved"),
+                _ => car(&format!("car{car_no}"), at_s, latitude, longitude, speed),
+            }
         },
     );
     proptest::collection::vec(fix, 1..120)
 }
 
+/// Names the first difference only.
+fn same(one: &Store, other: &Store) -> Result<(), TestCaseError> {
+    let keys: std::collections::BTreeSet<_> =
+        one.values.keys().chain(other.values.keys()).collect();
+    for key in keys {
+        prop_assert_eq!(one.values.get(key), other.values.get(key), "{:?}", key);
+    }
+    let ids: std::collections::BTreeSet<_> = one.closed.keys().chain(other.closed.keys()).collect();
+    for id in ids {
+        prop_assert_eq!(one.closed.get(id), other.closed.get(id));
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Crash after any batch, restart from what is stored: the same values.
+    /// Crash after any write, restart from the last checkpoint: the same values
+    /// and the same closed windows.
     #[test]
-    fn a_restart_changes_nothing(all in fixes(), cut in 0.0..1.0f64) {
-        let slot = 0;
-        let origin = |offset: usize| Origin { slot, offset: offset as i64, appended_at_us: NOW_US + 3600 * SECOND_US };
-        let cut = (all.len() as f64 * cut) as usize;
-
+    fn a_restart_changes_nothing(
+        all in fixes(),
+        steps in prop::collection::vec((1..20usize, 0..4u8), 1..30),
+    ) {
         let mut whole = Store::default();
-        let mut state = city();
-        for (offset, event) in all.iter().enumerate() {
-            state.fold(event.clone(), origin(offset), NOW_US);
-            whole.apply(state.drain(NOW_US));
-        }
-
-        let mut broken = Store::default();
-        let mut state = city();
-        for (offset, event) in all.iter().enumerate() {
-            if offset == cut {
-                state = broken.restart();
+        let mut process = one(all.clone());
+        let mut broken_store = Store::default();
+        let mut broken = one(all.clone());
+        let mut until = 0;
+        for (count, action) in steps.into_iter().chain([(1000, 1)]) {
+            until += count;
+            process.fold_all(until);
+            broken.fold_all(until);
+            if action == 2 {
+                process.write(&mut whole);
+                broken.write(&mut broken_store);
+            } else {
+                process.flush(&mut whole);
+                broken.flush(&mut broken_store);
             }
-            state.fold(event.clone(), origin(offset), NOW_US);
-            broken.apply(state.drain(NOW_US));
+            match action {
+                0 => broken.checkpoint(&mut broken_store),
+                3 => broken = Process::start(&broken_store, broken.own, broken.at),
+                _ => {}
+            }
         }
-        let visible = |store: &Store| -> BTreeMap<(Kind, String), Bytes> {
-            store.values.iter().filter(|((kind, _), _)| *kind != Kind::CitySummary).map(|(k, v)| (k.clone(), v.clone())).collect()
+        same(&whole, &broken_store)?;
+    }
+
+    /// Two processes that share the partitions show the same windows, roads and
+    /// incidents as one that has all.
+    #[test]
+    fn processes_share_the_work(first in fixes(), second in fixes(), cut in 0..120usize) {
+        let rename = |events: Vec<Event>| -> Vec<Event> {
+            events.into_iter().map(|mut event| {
+                event.device_id = format!("{}-b", event.device_id).into();
+                event
+            }).collect()
         };
-        prop_assert_eq!(visible(&whole), visible(&broken));
+        let (here, there) = (logs(0, first), logs(1, rename(second)));
+        let everything: Vec<_> = here.iter().chain(&there).cloned().collect();
+        let (mut whole, mut store) = (Store::default(), Store::default());
+        let mut alone = begin(everything.clone());
+        let mut one = begin(here);
+        let mut other = begin(there.clone());
+        for until in [cut, usize::MAX] {
+            alone.fold_all(until);
+            alone.flush(&mut whole);
+            one.fold_all(until);
+            other.fold_all(until);
+            other.flush(&mut store);
+            other.checkpoint(&mut store);
+            let remotes = there.iter().map(|(id, _)| {
+                let stream = Stream::from_name(&id.topic).unwrap();
+                (id.clone(), stream, store.cells_of(&shared_cells_of(id)))
+            });
+            let ends = everything.iter().map(|(id, events)| (id.clone(), events.len() as i64));
+            let observation = Observation {
+                ends: ends.collect(),
+                remotes: remotes.collect(),
+                combined: Vec::new(),
+            };
+            one.state.observe(observation, true);
+            one.flush(&mut store);
+        }
+        same(&whole, &store)?;
     }
 }

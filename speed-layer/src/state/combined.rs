@@ -1,0 +1,476 @@
+//! Figures of the whole city, out of the parts of all its partitions. One
+//! process makes them: the one that owns the first partition.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use compact_str::CompactString;
+use events::window::{PANE_US, Pane};
+use events::{Event, Offset, Stream, TopicPartition};
+use foldhash::{HashMap, HashSet};
+use hot_store::{Kind, Update};
+use streets::{FreeFlow, SegmentIndex, StreetNetwork};
+
+use super::ground::Streets;
+use super::hooks::CityHooks;
+use super::is_live;
+use super::panes::{PaneKey, Partial, pane_start};
+use super::shared::{Group, Remote, Shared};
+use crate::values::{self, Level, Road, RoadWindow};
+
+/// A window with fewer fixes than this does not yet replace the one before it:
+/// one vehicle at a junction would paint the street red.
+const SETTLED_FIXES: u64 = 5;
+/// A closed window is still corrected for this long, by event time, if a
+/// partition that held nothing open turns out to have had more.
+const CORRECTED_FOR_US: i64 = 300_000_000;
+const CLOSED: &str = "closed";
+/// What the keys of both cells begin with that say up to where values were made.
+pub(crate) const SHOWN: &str = "shown:";
+const SHOWN_PANES: &str = "shown:panes";
+const SHOWN_LATEST: &str = "shown:latest";
+
+/// What a look at the log and at other processes' checkpoints found.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Observation {
+    /// The end of every partition of the streams.
+    pub(crate) ends: std::collections::HashMap<TopicPartition, Offset>,
+    /// The shared cells of partitions that are not this process's.
+    pub(crate) remotes: Vec<(TopicPartition, Stream, Vec<(String, Bytes)>)>,
+    /// What the combining process has stored.
+    pub(crate) combined: Vec<(String, Bytes)>,
+}
+
+/// Up to where windows are closed, and up to where they can be dropped, by group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Closed {
+    until_us: [i64; 2],
+    dropped_us: [i64; 2],
+}
+
+impl Default for Closed {
+    fn default() -> Self {
+        Self {
+            until_us: [i64::MIN; 2],
+            dropped_us: [i64::MIN; 2],
+        }
+    }
+}
+
+impl Closed {
+    pub(crate) fn encode(&self) -> Bytes {
+        let all = [self.until_us, self.dropped_us].concat();
+        all.iter()
+            .flat_map(|us| us.to_le_bytes())
+            .collect::<Vec<u8>>()
+            .into()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (words, _) = bytes.as_chunks::<8>();
+        let [a, b, c, d] = *words else {
+            return None;
+        };
+        Some(Self {
+            until_us: [a, b].map(i64::from_le_bytes),
+            dropped_us: [c, d].map(i64::from_le_bytes),
+        })
+    }
+
+    /// Windows that end here or before can be dropped.
+    pub(crate) fn dropped_us(&self, group: Group) -> i64 {
+        self.dropped_us[group as usize]
+    }
+
+    /// Everything that ends until then was closed: known from the log itself.
+    pub(crate) fn at_least(&mut self, until_us: i64) {
+        for us in &mut self.until_us {
+            *us = (*us).max(until_us);
+        }
+    }
+}
+
+/// How far event time has come in a partition, and whether it counts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Progress {
+    pub(crate) watermark_us: i64,
+    pub(crate) is_idle: bool,
+}
+
+/// The watermark of a group: the least of those that are not idle. Where all
+/// are, nothing more is on its way and the greatest counts.
+pub(crate) fn combined_watermark(all: &[Progress]) -> i64 {
+    let busy = all
+        .iter()
+        .filter(|p| !p.is_idle)
+        .map(|p| p.watermark_us)
+        .min();
+    let all_idle = || all.iter().map(|p| p.watermark_us).max();
+    busy.or_else(all_idle).unwrap_or(i64::MIN)
+}
+
+/// What one look at the whole city brought.
+#[derive(Default)]
+pub(crate) struct CombinedOutput {
+    pub(crate) updates: Vec<Update>,
+    /// Closed windows, for the topic `windows`.
+    pub(crate) closed: Vec<Event>,
+}
+
+/// What the combining process keeps beyond the partitions' own state.
+pub(crate) struct Combined {
+    pub(crate) remotes: HashMap<TopicPartition, Remote>,
+    pub(crate) ends: std::collections::HashMap<TopicPartition, Offset>,
+    pub(crate) closed: Closed,
+    /// Up to where the values show each partition: what is older was written.
+    shown_panes: HashMap<TopicPartition, Offset>,
+    shown_latest: HashMap<TopicPartition, Offset>,
+    pub(crate) hooks: CityHooks,
+    unshown_panes: HashSet<(PaneKey, i64)>,
+    unshown_latest: HashSet<(Stream, CompactString)>,
+    levels: HashMap<SegmentIndex, (Level, i64)>,
+    /// Learned from closed windows.
+    free_flow: FreeFlow,
+    /// Changes to windows that had been dropped.
+    pub(crate) missed: u64,
+    /// Windows that changed after they were closed.
+    pub(crate) corrected: u64,
+}
+
+impl Combined {
+    pub(crate) fn new(streets: Arc<StreetNetwork>) -> Self {
+        Self {
+            remotes: HashMap::default(),
+            ends: std::collections::HashMap::new(),
+            closed: Closed::default(),
+            shown_panes: HashMap::default(),
+            shown_latest: HashMap::default(),
+            hooks: CityHooks::default(),
+            unshown_panes: HashSet::default(),
+            unshown_latest: HashSet::default(),
+            levels: HashMap::default(),
+            free_flow: FreeFlow::new(streets),
+            missed: 0,
+            corrected: 0,
+        }
+    }
+
+    /// Takes up what was learned, in place of what this process knows.
+    pub(crate) fn restore_learned(
+        &mut self,
+        streets: Arc<StreetNetwork>,
+        cells: &[(String, Bytes)],
+    ) {
+        self.free_flow = FreeFlow::new(streets.clone());
+        for (id, bytes) in cells {
+            if let Some(segment) = streets.by_id(id) {
+                self.free_flow.restore(segment, bytes);
+            }
+        }
+    }
+
+    /// What was learned since the last call: segments, and bytes.
+    pub(crate) fn drain_learned(&mut self) -> Vec<(SegmentIndex, Vec<u8>)> {
+        self.free_flow.drain_changed()
+    }
+
+    pub(crate) fn restore(&mut self, key: &str, value: &[u8]) {
+        if key == CLOSED {
+            self.closed = Closed::decode(value).unwrap_or(self.closed);
+        } else if key == SHOWN_PANES {
+            self.shown_panes = decode_shown(value);
+        } else if key == SHOWN_LATEST {
+            self.shown_latest = decode_shown(value);
+        } else {
+            self.hooks.restore(key, value);
+        }
+    }
+
+    /// What is stored beside windows that were made up to here.
+    pub(crate) fn cells(&mut self, parts: &[&Shared]) -> Vec<(String, Option<Bytes>)> {
+        self.shown_panes = positions(parts);
+        let mut cells = self.hooks.drain_cells();
+        cells.push((CLOSED.to_owned(), Some(self.closed.encode())));
+        cells.push((
+            SHOWN_PANES.to_owned(),
+            Some(encode_shown(&self.shown_panes)),
+        ));
+        cells
+    }
+
+    /// What is stored beside the newest messages that were written up to here.
+    pub(crate) fn latest_cell(&mut self, parts: &[&Shared]) -> (String, Option<Bytes>) {
+        self.shown_latest = positions(parts);
+        (
+            SHOWN_LATEST.to_owned(),
+            Some(encode_shown(&self.shown_latest)),
+        )
+    }
+
+    fn is_latest_shown(&self, id: &TopicPartition, offset: Offset) -> bool {
+        self.shown_latest
+            .get(id)
+            .is_some_and(|shown| offset < *shown)
+    }
+
+    /// Notes the panes of a part that the values do not show yet.
+    pub(crate) fn collect_panes(&mut self, part: &mut Shared) {
+        let shown = self
+            .shown_panes
+            .get(&part.id)
+            .copied()
+            .unwrap_or(Offset::MIN);
+        let unshown = &mut self.unshown_panes;
+        part.panes.drain_unshown(|key, start_us, offset| {
+            if offset >= shown {
+                unshown.insert((key.clone(), start_us));
+            }
+        });
+    }
+
+    pub(crate) fn latest_changed(&mut self, stream: Stream, id: CompactString) {
+        self.unshown_latest.insert((stream, id));
+    }
+
+    /// Takes the things that said something that the values do not show yet.
+    pub(crate) fn take_unshown_latest(
+        &mut self,
+        parts: &[&Shared],
+    ) -> Vec<(Stream, CompactString)> {
+        let mut all: Vec<_> = self.unshown_latest.drain().collect();
+        all.retain(|(stream, id)| {
+            let mut parts = parts.iter().filter(|part| part.stream == *stream);
+            parts.any(|part| {
+                let latest = part.latest.by_id.get(id);
+                latest.is_some_and(|latest| !self.is_latest_shown(&part.id, latest.order.1))
+            })
+        });
+        all.sort_unstable();
+        all
+    }
+
+    /// Windows and roads that changed, and windows that can be closed: those
+    /// that end at or before the group's watermark.
+    pub(crate) fn show_panes(
+        &mut self,
+        parts: &[&Shared],
+        watermarks_us: [(i64, i64); 2],
+        streets: &Streets,
+        now_us: i64,
+        output: &mut CombinedOutput,
+    ) {
+        let changed = std::mem::take(&mut self.unshown_panes);
+        for group in Group::ALL {
+            let (watermark_us, passed_by_all_us) = watermarks_us[group as usize];
+            let parts: Vec<&Shared> = parts
+                .iter()
+                .filter(|part| Group::of(part.stream) == Some(group))
+                .copied()
+                .collect();
+            let before_us = self.closed.until_us[group as usize];
+            let until_us = pane_start(watermark_us).max(before_us);
+            let mut due: HashSet<(PaneKey, i64)> = changed
+                .iter()
+                .filter(|(key, _)| group_of(key) == group)
+                .cloned()
+                .collect();
+            let dropped_us = self.closed.dropped_us[group as usize];
+            let known = due.len();
+            due.retain(|(_, start_us)| start_us + PANE_US > dropped_us);
+            self.missed += (known - due.len()) as u64;
+            // Closing a window is no news about a road.
+            let mut roads: Vec<SegmentIndex> =
+                due.iter().filter_map(|(key, _)| key.segment()).collect();
+            roads.sort_unstable();
+            roads.dedup();
+            for part in &parts {
+                for minute in part.panes.minutes() {
+                    let end_us = minute.start_us + PANE_US;
+                    if end_us > before_us && end_us <= until_us {
+                        due.extend(minute.keys().map(|key| (key.clone(), minute.start_us)));
+                    }
+                }
+            }
+            self.show_due(due, &parts, (before_us, until_us), streets, now_us, output);
+            for segment in roads {
+                self.show_road(segment, &parts, before_us, streets, now_us, output);
+            }
+            self.closed.until_us[group as usize] = until_us;
+            self.closed.dropped_us[group as usize] = passed_by_all_us
+                .max(until_us.saturating_sub(CORRECTED_FOR_US))
+                .min(until_us)
+                .max(dropped_us);
+            self.hooks.on_time(watermark_us);
+        }
+    }
+
+    fn show_due(
+        &mut self,
+        due: HashSet<(PaneKey, i64)>,
+        parts: &[&Shared],
+        (before_us, until_us): (i64, i64),
+        streets: &Streets,
+        now_us: i64,
+        output: &mut CombinedOutput,
+    ) {
+        let mut due: Vec<_> = due.into_iter().collect();
+        due.sort_unstable_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)));
+        for (key, start_us) in due {
+            let Some(partial) = merged(parts, &key, start_us) else {
+                continue;
+            };
+            let end_us = start_us + PANE_US;
+            let pane = Pane {
+                kind: key.kind(),
+                key: key.name(streets),
+                start_us,
+                vehicles: match key {
+                    PaneKey::Station(_) => None,
+                    _ => Some(partial.devices.len() as u64),
+                },
+                aggregate: partial.aggregate,
+                is_final: end_us <= until_us,
+            };
+            self.hooks.on_pane(&pane);
+            if pane.is_final {
+                let is_correction = end_us <= before_us;
+                self.corrected += u64::from(is_correction);
+                if let (PaneKey::Segment(segment), false) = (&key, is_correction)
+                    && let Some(mean_kmh) = pane.aggregate.moments.mean()
+                {
+                    self.free_flow.observe(*segment, mean_kmh, start_us);
+                }
+                output.closed.push(pane.to_event());
+            }
+            if is_live(Kind::Window, partial.appended_at_us, now_us) {
+                output.updates.push(Update {
+                    kind: Kind::Window,
+                    id: format!("{}:{}:{}", pane.kind, pane.key, start_us / 1_000_000),
+                    value: Some(pane.to_json().into()),
+                });
+            }
+        }
+    }
+
+    fn show_road(
+        &mut self,
+        segment: SegmentIndex,
+        parts: &[&Shared],
+        closed_us: i64,
+        streets: &Streets,
+        now_us: i64,
+        output: &mut CombinedOutput,
+    ) {
+        let Some((start_us, partial)) = settled(parts, segment, closed_us) else {
+            return;
+        };
+        if !is_live(Kind::Road, partial.appended_at_us, now_us) {
+            return;
+        }
+        let window = RoadWindow {
+            start_us,
+            end_us: start_us + PANE_US,
+            speeds: partial.aggregate.moments,
+            newest_us: partial.newest_us,
+            vehicles: partial.devices.len(),
+        };
+        let road = streets.network().segment(segment);
+        let value = Road::new(road, self.free_flow.get(segment), &window);
+        self.levels
+            .insert(segment, (value.congestion_level, partial.appended_at_us));
+        output
+            .updates
+            .push(values::update(Kind::Road, value.road_id, &value));
+    }
+
+    /// Roads by level of congestion, of those that are shown.
+    pub(crate) fn by_level(&mut self, now_us: i64) -> values::Congestion {
+        let mut congestion = values::Congestion::default();
+        self.levels
+            .retain(|_, (_, at_us)| is_live(Kind::Road, *at_us, now_us));
+        for (level, _) in self.levels.values() {
+            congestion.count(*level);
+        }
+        congestion
+    }
+}
+
+fn positions(parts: &[&Shared]) -> HashMap<TopicPartition, Offset> {
+    parts
+        .iter()
+        .map(|part| (part.id.clone(), part.position))
+        .collect()
+}
+
+fn encode_shown(shown: &HashMap<TopicPartition, Offset>) -> Bytes {
+    let mut lines: Vec<String> = shown
+        .iter()
+        .map(|(id, offset)| format!("{id}={offset}"))
+        .collect();
+    lines.sort_unstable();
+    lines.join("\n").into()
+}
+
+/// Lines of `topic/partition=offset`.
+fn decode_shown(bytes: &[u8]) -> HashMap<TopicPartition, Offset> {
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    let lines = text.lines().filter_map(|line| line.rsplit_once('='));
+    lines
+        .filter_map(|(id, offset)| Some((TopicPartition::parse(id)?, offset.parse().ok()?)))
+        .collect()
+}
+
+fn group_of(key: &PaneKey) -> Group {
+    match key {
+        PaneKey::Station(_) => Group::Stations,
+        _ => Group::Fixes,
+    }
+}
+
+/// A pane out of what each partition has of it.
+fn merged(parts: &[&Shared], key: &PaneKey, start_us: i64) -> Option<Partial> {
+    let mut found = parts
+        .iter()
+        .filter_map(|part| part.panes.get(key, start_us));
+    let mut whole = found.next()?.clone();
+    for partial in found {
+        whole.merge(partial);
+    }
+    Some(whole)
+}
+
+/// A street's newest minute with enough fixes, else the one before it, as long as
+/// that is not closed.
+fn settled(parts: &[&Shared], segment: SegmentIndex, closed_us: i64) -> Option<(i64, Partial)> {
+    let key = PaneKey::Segment(segment);
+    let minutes = parts.iter().flat_map(|part| part.panes.minutes());
+    let start_us = minutes
+        .filter(|minute| minute.get(&key).is_some())
+        .map(|minute| minute.start_us)
+        .max()?;
+    let newest = merged(parts, &key, start_us)?;
+    if newest.aggregate.moments.count < SETTLED_FIXES && start_us > closed_us {
+        let before_us = start_us - PANE_US;
+        if let Some(before) = merged(parts, &key, before_us) {
+            return Some((before_us, before));
+        }
+    }
+    Some((start_us, newest))
+}
+
+/// The newest message about a thing, and since when the thing goes on.
+pub(crate) fn newest_of<'a>(
+    parts: &[&'a Shared],
+    stream: Stream,
+    id: &str,
+) -> Option<(&'a super::latest::Latest, i64)> {
+    let all = parts
+        .iter()
+        .filter(|part| part.stream == stream)
+        .filter_map(|part| Some((part.latest.by_id.get(id)?, &part.id)));
+    // Equal times and offsets of two partitions: one answer for every process.
+    let (newest, _) = all.clone().max_by_key(|(latest, id)| (latest.order, *id))?;
+    let ongoing = all.filter(|(latest, _)| !latest.is_over());
+    let started_us = ongoing.map(|(latest, _)| latest.started_at_us).min();
+    Some((newest, started_us.unwrap_or(newest.started_at_us)))
+}

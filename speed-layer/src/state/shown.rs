@@ -1,0 +1,306 @@
+//! What readers see: hot values made of the state.
+
+use events::time::format_rfc3339;
+use events::{Body, Stream, TopicPartition};
+use hot_store::{Cell, Kind, Update};
+use tracks::{DeviceSlot, Ground, Track, TrailPoint};
+
+use super::combined::{CombinedOutput, Progress, combined_watermark, newest_of};
+use super::latest::Latest;
+use super::partition::{Extra, Partition, motion};
+use super::shared::{Group, Shared};
+use super::{FLUSHED, State, combined_cells_of, is_live, learned_cells_of, write_offset};
+use crate::values;
+
+/// How far an incident may be from the street that it is said to be on, metres.
+const STREET_DISTANCE_M: f64 = 50.0;
+
+impl State {
+    /// Vehicles that moved since the last call, newest values only.
+    pub(crate) fn drain_vehicles(&mut self, now_us: i64) -> Vec<Update> {
+        let mut updates = Vec::new();
+        for at in 0..self.partitions.len() {
+            let Some(partition) = self.partitions[at].as_mut() else {
+                continue;
+            };
+            if partition.is_catching_up {
+                continue;
+            }
+            let unshown = partition.take_unshown();
+            updates.reserve(unshown.len());
+            for slot in unshown {
+                updates.extend(self.vehicle(at, slot, now_us));
+            }
+        }
+        updates
+    }
+
+    fn vehicle(&self, at: usize, slot: DeviceSlot, now_us: i64) -> Option<Update> {
+        let track = self.partitions[at].as_ref()?.tracker.track(slot)?;
+        // Where the records of a device are in several partitions, the newest of
+        // them speaks. It is unshown itself if this one is not the newest.
+        if self.spread.contains(&track.device_hash())
+            && !self.is_newest_in(at, track.device_id(), track.order())
+        {
+            return None;
+        }
+        let body = track.extra.body.as_ref()?;
+        if !is_live(Kind::Vehicle, track.appended_at_us(), now_us) {
+            return None;
+        }
+        let location = track.location();
+        let value = values::Vehicle {
+            vehicle_id: track.device_id(),
+            latitude: location.latitude,
+            longitude: location.longitude,
+            speed: track.speed_kmh(),
+            direction: track.heading_deg(),
+            timestamp: format_rfc3339(track.order().0),
+            last_moved: track.last_moved_us().map(format_rfc3339),
+            state: motion(track, now_us, self.silent_after_us()).name(),
+            trip_started_at: track.trip_started_us().map(format_rfc3339),
+            distance_today_m: values::round1(track.distance_today_m()),
+            road_id: track
+                .segment()
+                .map(|segment| self.streets.segment_id(segment)),
+            log_offset: track.order().1,
+            details: values::VehicleDetails::of(body),
+        };
+        Some(values::update(Kind::Vehicle, track.device_id(), &value))
+    }
+
+    fn tracks_of(&self, device_id: &str) -> impl Iterator<Item = &Track<Extra>> {
+        let partitions = self.partitions.iter().flatten();
+        partitions.filter_map(move |partition| Some(partition.tracker.by_id(device_id)?.1))
+    }
+
+    /// Trails that grew since the last call, and cells that say how far.
+    pub(crate) fn drain_trails(&mut self, now_us: i64) -> (Vec<Update>, Vec<Cell>) {
+        let (mut updates, mut cells) = (Vec::new(), Vec::new());
+        for at in 0..self.partitions.len() {
+            let Some(partition) = self.partitions[at].as_mut() else {
+                continue;
+            };
+            if partition.is_catching_up {
+                continue;
+            }
+            let unshown = partition.take_unshown_trails();
+            let position = partition.shared.position;
+            if position == partition.flushed {
+                continue;
+            }
+            partition.flushed = position;
+            cells.push(Cell {
+                partition: partition.shared.id.clone(),
+                key: FLUSHED.to_owned(),
+                value: Some(write_offset(position)),
+            });
+            for slot in unshown {
+                updates.extend(self.trail(at, slot, now_us));
+            }
+        }
+        (updates, cells)
+    }
+
+    fn trail(&self, at: usize, slot: DeviceSlot, now_us: i64) -> Option<Update> {
+        let track = self.partitions[at].as_ref()?.tracker.track(slot)?;
+        if !is_live(Kind::Trail, track.appended_at_us(), now_us) {
+            return None;
+        }
+        if !self.spread.contains(&track.device_hash()) {
+            return Some(values::trail(track.device_id(), track.trail()));
+        }
+        let mut points: Vec<TrailPoint> = self
+            .tracks_of(track.device_id())
+            .flat_map(|track| track.trail().copied())
+            .collect();
+        points.sort_by_key(|point| point.timestamp_us);
+        let newest = &points[points.len().saturating_sub(tracks::TRAIL_LENGTH)..];
+        Some(values::trail(track.device_id(), newest.iter()))
+    }
+
+    /// Whether all partitions of the city are known as they are: this process's
+    /// own have caught up, the others' checkpoints were read.
+    pub(crate) fn can_combine(&self) -> bool {
+        let own = self.partitions.iter().flatten();
+        let caught_up = own.clone().all(|partition| !partition.is_catching_up);
+        let known = |id: &TopicPartition| {
+            self.slots.contains_key(id) || self.combined.remotes.contains_key(id)
+        };
+        caught_up && !self.combined.ends.is_empty() && self.combined.ends.keys().all(known)
+    }
+
+    /// Stations, cameras and incidents that said something new.
+    pub(crate) fn drain_latest(&mut self, now_us: i64) -> Vec<Update> {
+        let (combined, partitions) = (&mut self.combined, &self.partitions);
+        let remotes = std::mem::take(&mut combined.remotes);
+        let parts = all_parts(partitions, remotes.values().map(|remote| &remote.shared));
+        let mut updates = Vec::new();
+        let mut weather_changed = false;
+        for (stream, id) in combined.take_unshown_latest(&parts) {
+            let Some((latest, started_at_us)) = newest_of(&parts, stream, &id) else {
+                continue;
+            };
+            let update = latest_update(&self.streets, &id, latest, started_at_us, now_us);
+            updates.extend(update);
+            weather_changed |= stream == Stream::WeatherData;
+        }
+        if weather_changed {
+            updates.extend(city_weather(&parts, now_us));
+        }
+        drop(parts);
+        combined.remotes = remotes;
+        updates
+    }
+
+    /// Windows, roads and what else follows from all partitions.
+    pub(crate) fn combine(&mut self, now_us: i64) -> CombinedOutput {
+        let mut output = CombinedOutput::default();
+        let watermarks_us = Group::ALL.map(|group| self.watermarks(group));
+        let combined = &mut self.combined;
+        for partition in self.partitions.iter_mut().flatten() {
+            combined.collect_panes(&mut partition.shared);
+        }
+        let mut remotes = std::mem::take(&mut combined.remotes);
+        for remote in remotes.values_mut() {
+            combined.collect_panes(&mut remote.shared);
+        }
+        let parts = all_parts(
+            &self.partitions,
+            remotes.values().map(|remote| &remote.shared),
+        );
+        combined.show_panes(&parts, watermarks_us, &self.streets, now_us, &mut output);
+        drop(parts);
+        combined.remotes = remotes;
+        output
+    }
+
+    /// What the combining process stores with values that [`State::combine`] made.
+    pub(crate) fn combined_cells(&mut self, first: &TopicPartition) -> Vec<Cell> {
+        let remotes = std::mem::take(&mut self.combined.remotes);
+        let parts = all_parts(
+            &self.partitions,
+            remotes.values().map(|remote| &remote.shared),
+        );
+        let cells = self.combined.cells(&parts);
+        drop(parts);
+        self.combined.remotes = remotes;
+        let (city, learned) = (combined_cells_of(first), learned_cells_of(first));
+        let cells = cells.into_iter().map(|(key, value)| Cell {
+            partition: city.clone(),
+            key,
+            value,
+        });
+        let streets = &self.streets;
+        let changed = self.combined.drain_learned().into_iter();
+        let changed = changed.map(|(segment, bytes)| Cell {
+            partition: learned.clone(),
+            key: streets.segment_id(segment).to_owned(),
+            value: Some(bytes.into()),
+        });
+        cells.chain(changed).collect()
+    }
+
+    /// What is stored with the values that [`State::drain_latest`] made.
+    pub(crate) fn latest_shown(&mut self, first: &TopicPartition) -> Cell {
+        let remotes = std::mem::take(&mut self.combined.remotes);
+        let shared = remotes.values().map(|remote| &remote.shared);
+        let parts = all_parts(&self.partitions, shared);
+        let (key, value) = self.combined.latest_cell(&parts);
+        drop(parts);
+        self.combined.remotes = remotes;
+        Cell {
+            partition: combined_cells_of(first),
+            key,
+            value,
+        }
+    }
+
+    /// A group's watermark, and the least of all its partitions', idle or not.
+    fn watermarks(&self, group: Group) -> (i64, i64) {
+        let idle_us = i64::from(self.config.idle_s) * 1_000_000;
+        let remotes = self.combined.remotes.values().map(|remote| &remote.shared);
+        let parts = all_parts(&self.partitions, remotes);
+        let newest_us = parts.iter().map(|part| part.appended_us_max()).max();
+        let newest_us = newest_us.unwrap_or(i64::MIN);
+        let progress: Vec<Progress> = parts
+            .iter()
+            .filter(|part| Group::of(part.stream) == Some(group))
+            .map(|part| {
+                let end = self.combined.ends.get(&part.id).copied();
+                let is_at_end = end.is_some_and(|end| part.position >= end);
+                let is_quiet = part.appended_us_max() <= newest_us.saturating_sub(idle_us);
+                Progress {
+                    watermark_us: part.watermark.current_us(),
+                    is_idle: is_at_end && is_quiet,
+                }
+            })
+            .collect();
+        let least_us = progress.iter().map(|part| part.watermark_us).min();
+        (combined_watermark(&progress), least_us.unwrap_or(i64::MIN))
+    }
+
+    /// Every part of the city that is known, and its owner's counts of vehicles.
+    pub(super) fn parts(&self) -> Vec<&Shared> {
+        let remotes = self.combined.remotes.values().map(|remote| &remote.shared);
+        all_parts(&self.partitions, remotes)
+    }
+}
+
+fn all_parts<'a>(
+    partitions: &'a [Option<Partition>],
+    remotes: impl Iterator<Item = &'a Shared>,
+) -> Vec<&'a Shared> {
+    let own = partitions
+        .iter()
+        .flatten()
+        .map(|partition| &partition.shared);
+    own.chain(remotes).collect()
+}
+
+fn latest_update(
+    streets: &super::ground::Streets,
+    id: &str,
+    latest: &Latest,
+    started_at_us: i64,
+    now_us: i64,
+) -> Option<Update> {
+    let is_live = |kind| is_live(kind, latest.appended_at_us, now_us);
+    match &latest.event.body {
+        Body::Incident(_) if latest.is_over() => Some(Update {
+            kind: Kind::Incident,
+            id: id.to_owned(),
+            value: None,
+        }),
+        Body::Incident(incident) if is_live(Kind::Incident) => {
+            let network = streets.network();
+            let found = network.nearest(incident.location, None, STREET_DISTANCE_M);
+            let road = found.map(|found| network.segment(found.segment));
+            let value = values::IncidentValue::new(incident, latest.order, started_at_us, road);
+            Some(values::update(Kind::Incident, id, &value))
+        }
+        Body::Camera(camera) if is_live(Kind::Camera) => {
+            let value = values::Camera::new(latest.order, camera);
+            Some(values::update(Kind::Camera, id, &value))
+        }
+        Body::Weather(weather) if is_live(Kind::Station) => {
+            let value = values::Station::new(id, latest.order, weather);
+            Some(values::update(Kind::Station, id, &value))
+        }
+        _ => None,
+    }
+}
+
+/// The mean over the stations that are live.
+fn city_weather(parts: &[&Shared], now_us: i64) -> Option<Update> {
+    let live = super::city::live_latest(parts, Stream::WeatherData, Kind::Station, now_us);
+    let stations: Vec<_> = live
+        .iter()
+        .filter_map(|latest| match &latest.event.body {
+            Body::Weather(weather) => Some((latest.order.0, weather.plausible())),
+            _ => None,
+        })
+        .collect();
+    let city = values::CityWeather::of(stations.iter().map(|(time_us, said)| (*time_us, said)));
+    (!live.is_empty()).then(|| values::update(Kind::Weather, "", &city))
+}

@@ -1,0 +1,324 @@
+//! The running layer on the embedded log and store: killed, shared, rebuilt.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use event_log::local::{LocalLog, LocalLogConfig};
+use event_log::{EventLog, NewRecord, Polled, TopicSpec};
+use events::health::HealthBoard;
+use events::{Body, Event, Gps, Location, Stream, TopicNames};
+use hot_store::{HotStore, Kind, MemoryStore};
+use serde_json::Value;
+use speed_layer::{Deps, OWNER, SpeedConfig};
+use streets::StreetNetwork;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+const PARTITIONS: i32 = 3;
+const START_US: i64 = 1_700_000_040_000_000;
+const SECOND_US: i64 = 1_000_000;
+const DEVICES: i64 = 40;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One city: its log outlives everything else.
+struct City {
+    log: Arc<LocalLog>,
+    topics: TopicNames,
+    _folder: tempfile::TempDir,
+}
+
+impl City {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let log = LocalLog::open(LocalLogConfig::new(folder.path())).unwrap();
+        let topics = TopicNames::default();
+        let specs: Vec<TopicSpec> = topics
+            .iter()
+            .map(|(_, name)| TopicSpec {
+                name: name.clone(),
+                partitions: PARTITIONS,
+                retention: None,
+                retention_bytes: None,
+                compacted: false,
+            })
+            .collect();
+        log.create_topics(&specs).await.unwrap();
+        Self {
+            log,
+            topics,
+            _folder: folder,
+        }
+    }
+
+    fn deps(&self, hot: &Arc<MemoryStore>) -> Deps {
+        Deps {
+            log: self.log.clone(),
+            hot: hot.clone(),
+            streets: StreetNetwork::gothenburg(),
+            topics: self.topics.clone(),
+            config: SpeedConfig {
+                checkpoint_interval_ms: 100,
+                write_interval_ms: 5,
+                ..SpeedConfig::default()
+            },
+            health: HealthBoard::default(),
+        }
+    }
+
+    /// A process that can be killed.
+    fn start(&self, hot: &Arc<MemoryStore>) -> JoinHandle<()> {
+        let deps = self.deps(hot);
+        tokio::spawn(async move {
+            speed_layer::run(deps, CancellationToken::new())
+                .await
+                .unwrap();
+        })
+    }
+
+    /// Every device's fix of some seconds, one of each ten twice.
+    async fn append(&self, seconds: std::ops::Range<i64>) {
+        let mut records = Vec::new();
+        for second in seconds {
+            for device in 0..DEVICES {
+                let event = fix(device, second);
+                let record = NewRecord {
+                    key: Some(event.device_id.to_string().into()),
+                    value: event.to_json().into(),
+                    ..NewRecord::default()
+                };
+                if device % 10 == 0 {
+                    records.push(record.clone());
+                }
+                records.push(record);
+            }
+        }
+        self.log
+            .append(self.topics.topic(Stream::GpsData), records)
+            .await
+            .unwrap();
+    }
+
+    async fn ends(&self) -> BTreeMap<String, i64> {
+        let topic = self.topics.topic(Stream::GpsData);
+        let bounds = self.log.bounds(topic).await.unwrap();
+        bounds
+            .into_iter()
+            .map(|b| (b.partition.to_string(), b.end))
+            .collect()
+    }
+
+    async fn wait_for_end(&self, hot: &MemoryStore) {
+        let ends = self.ends().await;
+        until("the positions at the log's end", async || {
+            let positions = hot.positions(OWNER).await.unwrap();
+            ends.iter().all(|(id, end)| {
+                let id = events::TopicPartition::parse(id).unwrap();
+                *end == 0 || positions.get(&id) == Some(end)
+            })
+        })
+        .await;
+    }
+
+    /// Closed windows in the log: the last of each id, and how many were repeated.
+    async fn closed(&self) -> (BTreeMap<String, Value>, usize) {
+        let topic = self.topics.topic(Stream::Windows);
+        let bounds = self.log.bounds(topic).await.unwrap();
+        let starts: Vec<_> = bounds
+            .iter()
+            .map(|b| (b.partition.clone(), b.start))
+            .collect();
+        let total: i64 = bounds.iter().map(|b| b.end - b.start).sum();
+        let mut consumer = self.log.read_from(&starts).await.unwrap();
+        let (mut read, mut closed, mut repeated) = (0, BTreeMap::new(), 0);
+        while read < total {
+            if let Polled::Records(all) = consumer.poll(Duration::from_secs(1)).await.unwrap() {
+                for record in all.into_iter().flat_map(|records| records.records) {
+                    let value: Value = serde_json::from_slice(&record.value).unwrap();
+                    let id = value["id"].as_str().unwrap().to_owned();
+                    read += 1;
+                    repeated += usize::from(closed.insert(id, value).is_some());
+                }
+            }
+        }
+        (closed, repeated)
+    }
+}
+
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so().await {
+        assert!(Instant::now() < deadline, "still waiting for {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn fix(device: i64, second: i64) -> Event {
+    Event {
+        id: format!("{device}-{second}").into(),
+        device_id: format!("taxi-{device}").into(),
+        timestamp_us: START_US + second * SECOND_US,
+        extra: None,
+        body: Body::Gps(Gps {
+            location: Location {
+                latitude: 57.65 + device as f64 * 0.002 + second as f64 * 1e-5,
+                longitude: 11.97,
+            },
+            speed_kmh: (device + second % 30) as f64,
+            ..Gps::default()
+        }),
+    }
+}
+
+/// What the city's minutes must be, by a computation of its own.
+fn expected_minutes(seconds: i64) -> BTreeMap<i64, (u64, f64)> {
+    let mut minutes = BTreeMap::new();
+    for second in 0..seconds {
+        let minute = (START_US / SECOND_US + second) / 60 * 60;
+        let entry: &mut (u64, f64) = minutes.entry(minute).or_default();
+        for device in 0..DEVICES {
+            entry.0 += 1;
+            entry.1 += (device + second % 30) as f64;
+        }
+    }
+    minutes
+}
+
+async fn assert_city(hot: &MemoryStore, seconds: i64) {
+    let wanted = expected_minutes(seconds);
+    until("the newest minute's window", async || {
+        let (start, (count, _)) = wanted.iter().next_back().unwrap();
+        let id = format!("city:speed:{start}");
+        let entry = hot.get(Kind::Window, &id).await.unwrap();
+        entry.is_some_and(|entry| {
+            let window: Value = serde_json::from_slice(&entry.value).unwrap();
+            window["count"] == *count
+        })
+    })
+    .await;
+    for (start, (count, sum)) in wanted {
+        let entry = hot
+            .get(Kind::Window, &format!("city:speed:{start}"))
+            .await
+            .unwrap();
+        let window: Value = serde_json::from_slice(&entry.unwrap().value).unwrap();
+        assert_eq!(window["count"], count, "{start}");
+        assert_eq!(window["sum"], sum, "{start}");
+        assert_eq!(window["vehicles"], DEVICES, "{start}");
+    }
+    for device in 0..DEVICES {
+        let entry = hot
+            .get(Kind::Vehicle, &format!("taxi-{device}"))
+            .await
+            .unwrap();
+        let vehicle: Value = serde_json::from_slice(&entry.unwrap().value).unwrap();
+        let last = fix(device, seconds - 1).location().unwrap().latitude;
+        assert!(
+            (vehicle["latitude"].as_f64().unwrap() - last).abs() < 1e-9,
+            "{device}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_again_and_again_it_counts_each_event_once() {
+    let city = City::new().await;
+    let hot = MemoryStore::new();
+    let mut seconds = 0;
+    for round in 0..12 {
+        let process = city.start(&hot);
+        city.append(seconds..seconds + 35).await;
+        seconds += 35;
+        // At a different moment each time: at once, in the middle, at the end.
+        if round % 3 == 2 {
+            city.wait_for_end(&hot).await;
+        } else if round % 3 == 1 {
+            until("some progress", async || {
+                hot.positions(OWNER).await.unwrap().values().sum::<i64>() > seconds * DEVICES / 2
+            })
+            .await;
+        }
+        process.abort();
+        assert!(process.await.unwrap_err().is_cancelled());
+    }
+    let process = city.start(&hot);
+    city.wait_for_end(&hot).await;
+    assert_city(&hot, seconds).await;
+    let (closed, _) = city.closed().await;
+    for window in closed.values().filter(|window| window["kind"] == "city") {
+        let start = window["timestamp"].as_str().unwrap();
+        let start = events::time::parse_rfc3339_us(start).unwrap() / SECOND_US;
+        let (count, sum) = expected_minutes(seconds)[&start];
+        assert_eq!(window["count"], count);
+        assert_eq!(window["mean"], sum / count as f64);
+    }
+    process.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_share_the_city_and_one_takes_over() {
+    let city = City::new().await;
+    let hot = MemoryStore::new();
+    let first = city.start(&hot);
+    city.append(0..40).await;
+    city.wait_for_end(&hot).await;
+    let second = city.start(&hot);
+    city.append(40..100).await;
+    city.wait_for_end(&hot).await;
+    city.append(100..200).await;
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    city.append(200..230).await;
+    city.wait_for_end(&hot).await;
+    assert_city(&hot, 230).await;
+    second.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_store_is_rebuilt_from_the_log() {
+    let city = City::new().await;
+    let hot = MemoryStore::new();
+    let process = city.start(&hot);
+    city.append(0..200).await;
+    city.wait_for_end(&hot).await;
+    assert_city(&hot, 200).await;
+    until("a closed window", async || {
+        !city.closed().await.0.is_empty()
+    })
+    .await;
+    process.abort();
+    assert!(process.await.unwrap_err().is_cancelled());
+    let (before, _) = city.closed().await;
+
+    // Flushed empty: nothing is left, and nothing is closed a second time.
+    let hot = MemoryStore::new();
+    let shutdown = CancellationToken::new();
+    speed_layer::rebuild(&city.deps(&hot), &shutdown)
+        .await
+        .unwrap();
+    let process = city.start(&hot);
+    city.wait_for_end(&hot).await;
+    until("the vehicles", async || {
+        hot.scan(Kind::Vehicle).await.unwrap().len() as i64 == DEVICES
+    })
+    .await;
+    let (after, repeated) = city.closed().await;
+    assert_eq!((before.len(), repeated), (after.len(), 0));
+
+    // Of a store that is not empty, beside a process that runs: that one starts over.
+    speed_layer::rebuild(&city.deps(&hot), &shutdown)
+        .await
+        .unwrap();
+    city.append(200..230).await;
+    city.wait_for_end(&hot).await;
+    until("the last fixes", async || {
+        let entry = hot.get(Kind::Vehicle, "taxi-3").await.unwrap();
+        let wanted = fix(3, 229).location().unwrap().latitude;
+        entry.is_some_and(|entry| {
+            let vehicle: Value = serde_json::from_slice(&entry.value).unwrap();
+            (vehicle["latitude"].as_f64().unwrap() - wanted).abs() < 1e-9
+        })
+    })
+    .await;
+    process.abort();
+}
