@@ -69,8 +69,9 @@ pub enum Command {
     )]
     Replay(ReplayArgs),
     /// Run the speed layer: log to hot store
-    #[command(after_help = "Example: citypulse speed --config infra/stack.toml")]
-    Speed,
+    #[command(after_help = "Example: citypulse speed --config infra/stack.toml\n\
+                      A hot store that was lost: citypulse speed --rebuild")]
+    Speed(SpeedArgs),
     /// Run the batch layer: log to lake
     #[command(after_help = "Example: citypulse batch --config infra/stack.toml")]
     Batch,
@@ -91,6 +92,14 @@ pub enum Command {
     /// Check that each back end can be reached, and say what to do if not
     #[command(after_help = "Example: citypulse doctor --config infra/stack.toml")]
     Doctor,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+pub struct SpeedArgs {
+    /// Forget the stored state first, and fold the log's retained part again;
+    /// other speed processes may go on running
+    #[arg(long)]
+    pub rebuild: bool,
 }
 
 #[derive(Args, Clone, Debug, Default)]

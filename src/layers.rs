@@ -60,8 +60,8 @@ impl<'a> Layers<'a> {
         });
     }
 
-    /// Log to hot store.
-    pub fn speed(&mut self, hot: Arc<dyn HotStore>, streets: Arc<StreetNetwork>) {
+    /// Log to hot store; with `rebuild` all over again.
+    pub fn speed(&mut self, hot: Arc<dyn HotStore>, streets: Arc<StreetNetwork>, rebuild: bool) {
         let deps = speed_layer::Deps {
             log: self.log.clone(),
             hot,
@@ -70,10 +70,13 @@ impl<'a> Layers<'a> {
             config: self.platform.config.speed.clone(),
             health: self.platform.health.clone(),
         };
-        self.start(
-            "speed layer",
-            speed_layer::run(deps, self.platform.shutdown.clone()),
-        );
+        let shutdown = self.platform.shutdown.clone();
+        self.start("speed layer", async move {
+            if rebuild {
+                speed_layer::rebuild(&deps, &shutdown).await?;
+            }
+            speed_layer::run(deps, shutdown).await
+        });
     }
 
     /// Log to lake.

@@ -2,18 +2,19 @@
 
 use anyhow::Result;
 
+use crate::cli::SpeedArgs;
 use crate::commands::up;
 use crate::config::Config;
 use crate::layers::Layers;
 use crate::platform::Platform;
 
 /// Log to hot store.
-pub async fn speed(config: Config) -> Result<()> {
+pub async fn speed(config: Config, args: &SpeedArgs) -> Result<()> {
     let mut platform = Platform::for_one_role(config, "speed", true)?;
     let (log, hot) = (platform.open_log()?, platform.open_hot()?);
     let streets = platform.open_streets()?;
     let mut layers = Layers::new(&platform, log)?;
-    layers.speed(hot, streets);
+    layers.speed(hot, streets, args.rebuild);
     layers.finish().await
 }
 

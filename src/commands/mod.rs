@@ -27,7 +27,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         }
         Command::Generate(args) => generate::run(config, args).await,
         Command::Replay(args) => replay::run(config, args).await,
-        Command::Speed => layers::speed(config).await,
+        Command::Speed(args) => layers::speed(config, &args).await,
         Command::Batch => layers::batch(config).await,
         Command::Serve => {
             warn_about_missing_doors(&cli.common);

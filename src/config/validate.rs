@@ -42,13 +42,14 @@ impl Config {
             (1..=4096).contains(&flush),
             "1 to 4096 MiB",
         )?;
-        let window = self.speed.traffic_window_s;
+        let checkpoint = self.speed.checkpoint_interval_ms;
         range(
-            "speed.traffic_window_s",
-            window.into(),
-            (1..=3600).contains(&window),
-            "1 to 3600 seconds",
+            "speed.checkpoint_interval_ms",
+            checkpoint as f64,
+            (100..=600_000).contains(&checkpoint),
+            "100 to 600000 milliseconds",
         )?;
+        self.validate_speed_limits()?;
         let protocol = self.kafka.security_protocol.to_uppercase();
         if !["PLAINTEXT", "SSL"].contains(&protocol.as_str()) {
             return Err(ConfigError::Value {
@@ -125,6 +126,41 @@ impl Config {
             };
             if let Some(node) = nodes.iter().find(|node| !is_address(node)) {
                 return refuse(key, node.clone(), "host:port of each");
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_speed_limits(&self) -> Result<(), ConfigError> {
+        let speed = &self.speed;
+        let value = |key: String, value: String, expected: &str| ConfigError::Value {
+            key,
+            value,
+            expected: expected.into(),
+        };
+        for (stream, lateness_s) in &speed.lateness {
+            if events::Stream::from_name(stream).is_none() {
+                let names = events::Stream::ALL.map(events::Stream::name).join(", ");
+                return Err(value(
+                    format!("speed.lateness.{stream}"),
+                    lateness_s.to_string(),
+                    &format!("the name of a stream: {names}"),
+                ));
+            }
+        }
+        let teleport = &speed.teleport;
+        let limits = [
+            ("speed.teleport.speed_kmh".to_owned(), teleport.speed_kmh),
+            ("speed.teleport.distance_m".to_owned(), teleport.distance_m),
+            ("speed.accuracy_max_m".to_owned(), speed.accuracy_max_m),
+        ];
+        let by_type = teleport
+            .by_type
+            .iter()
+            .map(|(name, limit)| (format!("speed.teleport.by_type.{name}"), *limit));
+        for (key, limit) in limits.into_iter().chain(by_type) {
+            if !(limit.is_finite() && limit > 0.0) {
+                return Err(value(key, limit.to_string(), "a number above 0"));
             }
         }
         Ok(())
