@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs all benchmarks, or the ones named.
-#   bench.sh [decode|event-log|hot-store|...]
+#   bench.sh [decode|event-log|hot-store|matching|...]
 . "$(dirname "$0")/lib.sh"
 cd "$ROOT"
 if [ $# -eq 0 ]; then

@@ -4,8 +4,12 @@
 //! and writes the same as JSON to `bench/results/<name>.json`: a list of
 //! `{measure, value, unit, peer, ratio, target, met}`.
 
+mod drives;
+mod recordings;
 mod report;
 
+pub use drives::{Drive, drives, with_noise};
+pub use recordings::{recording, replayed};
 pub use report::{Measurement, Peer, Report};
 
 use std::time::Instant;
