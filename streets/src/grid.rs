@@ -202,11 +202,22 @@ impl Grid {
 
     /// A place that may be anywhere, also outside or not a number.
     pub fn place(&self, location: Location) -> Place {
+        self.place_at_scale(
+            location,
+            M_PER_DEGREE * location.latitude.to_radians().cos(),
+        )
+    }
+
+    /// The same at the scale of another place, which is not far.
+    pub fn place_near(&self, location: Location, other: &Place) -> Place {
+        self.place_at_scale(location, f64::from(other.kx))
+    }
+
+    fn place_at_scale(&self, location: Location, kx: f64) -> Place {
         let (x, y) = (
             location.longitude - self.west,
             location.latitude - self.south,
         );
-        let kx = M_PER_DEGREE * location.latitude.to_radians().cos();
         Place {
             x: x as f32,
             y: y as f32,

@@ -122,7 +122,7 @@ impl Matcher {
             return None;
         }
         let grid = self.streets.grid();
-        let previous_place = grid.place(previous.location);
+        let previous_place = grid.place_near(previous.location, place);
         let (east_m, north_m) = place.from(&previous_place);
         let moved_m = east_m.hypot(north_m);
         // Also where it is not a number.
