@@ -12,7 +12,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use anyhow::Result;
-use bench::{Drive, Measurement, Report, drives, median, median_rates, recording, replayed};
+use bench::{Drive, Measurement, Report, drives, median, median_core_rates, recording, replayed};
 use events::{Body, Event, Location};
 use streets::{FixForMatch, Match, Matcher, NodeIndex, Previous, StreetNetwork};
 
@@ -61,7 +61,7 @@ fn measure_rate(report: &mut Report, streets: &Arc<StreetNetwork>, drives: &[Dri
         }
         drives.len() as u64
     };
-    let rates = median_rates(ROUNDS, &mut [ours, nearest]);
+    let rates = median_core_rates(ROUNDS, &mut [ours, nearest]);
     let mut measurement = Measurement::rate(
         &format!("match on one core, noise {noise_m} m"),
         rates[0],
