@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs all benchmarks, or the ones named.
-#   bench.sh [decode|event-log|hot-store|matching|...]
+#   bench.sh [decode|event-log|hot-store|matching|fold|...]
 . "$(dirname "$0")/lib.sh"
 cd "$ROOT"
 if [ $# -eq 0 ]; then
