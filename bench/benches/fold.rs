@@ -7,10 +7,9 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Instant;
 
 use anyhow::Result;
-use bench::{Measurement, Report, median};
+use bench::{CoreClock, Measurement, Report, median};
 use events::{Event, Offset, TopicPartition, decode};
 use generators::city::City;
 use generators::{Dirt, GeneratorConfig};
@@ -112,11 +111,12 @@ fn fold(streets: &Arc<StreetNetwork>, config: &SpeedConfig, records: &[Record]) 
             (slot, record.clone())
         })
         .collect();
-    let began = Instant::now();
+    let clock = CoreClock::start();
+    let began_s = clock.seconds();
     for (slot, record) in slots {
         state.fold(slot, record.event, record.offset, record.appended_at_us);
     }
-    let rate = records.len() as f64 / began.elapsed().as_secs_f64();
+    let rate = records.len() as f64 / (clock.seconds() - began_s);
     black_box(&state);
     rate
 }
