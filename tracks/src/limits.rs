@@ -43,7 +43,8 @@ impl Default for TeleportLimits {
     fn default() -> Self {
         let by_type = [("taxi", 200.0), ("bus", 150.0)];
         Self {
-            distance_m: 150.0,
+            // Receivers between high buildings are off by hundreds of metres.
+            distance_m: 1_000.0,
             speed_kmh: 300.0,
             by_type: by_type
                 .into_iter()

@@ -144,11 +144,11 @@ fn bad_fixes_are_told_apart() {
 #[test]
 fn how_fast_is_possible_depends_on_the_vehicle() {
     // 250 km/h: too fast for a taxi, possible for a car.
-    let away = at(250.0 / 3.6 * 10.0, 0.0);
+    let away = at(250.0 / 3.6 * 30.0, 0.0);
     let mut judge = Judge::new();
     judge.accepted(&fix(0, 0.0, 30.0));
     assert_eq!(
-        judge.judge(&taxi("t", "x", 10, away, 30.0)),
+        judge.judge(&taxi("t", "x", 30, away, 30.0)),
         Verdict::Teleport
     );
     let car = |id: &str, at_s: i64, location| Event {
@@ -160,7 +160,7 @@ fn how_fast_is_possible_depends_on_the_vehicle() {
         ..taxi("c", id, at_s, location, 30.0)
     };
     judge.accepted(&car("1", 0, at(0.0, 0.0)));
-    judge.accepted(&car("2", 10, away));
+    judge.accepted(&car("2", 30, away));
 }
 
 #[test]

@@ -194,6 +194,10 @@ pub(crate) struct Measured {
     pub(crate) offset: Offset,
 }
 
+/// One of the open minutes.
+#[derive(Clone, Copy)]
+pub(crate) struct MinuteAt(usize);
+
 /// Where a partial is, remembered to find it again without looking it up: of
 /// the same minute and the same thing, it is still there.
 #[derive(Clone, Copy, Debug)]
@@ -312,11 +316,21 @@ impl Panes {
         }
     }
 
-    /// Adds to the pane of `key`. `place` is where the same thing of the same
-    /// device was added to last, and becomes where it is now.
-    pub(crate) fn add(&mut self, key: &PaneKey, measured: &Measured, place: &mut Place) {
-        let start_us = pane_start(measured.timestamp_us);
-        let at = self.minute_at(start_us);
+    /// The minute of an instant, for [`Panes::add`]; good until another is asked for.
+    pub(crate) fn minute_of(&mut self, timestamp_us: i64) -> MinuteAt {
+        MinuteAt(self.minute_at(pane_start(timestamp_us)))
+    }
+
+    /// Adds to the pane of `key` in a minute. `place` is where the same thing of
+    /// the same device was added to last, and becomes where it is now.
+    #[inline]
+    pub(crate) fn add(
+        &mut self,
+        MinuteAt(at): MinuteAt,
+        key: &PaneKey,
+        measured: &Measured,
+        place: &mut Place,
+    ) {
         let minute = &mut self.minutes[at];
         let known = place.minute == minute.number
             && minute

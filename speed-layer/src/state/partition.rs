@@ -93,6 +93,7 @@ impl Partition {
         }
     }
 
+    #[inline]
     pub(crate) fn fold(
         &mut self,
         event: Event,
@@ -140,6 +141,7 @@ impl Partition {
         }
     }
 
+    #[inline]
     fn take_fix(
         &mut self,
         event: Event,
@@ -169,11 +171,17 @@ impl Partition {
                 offset: self.shared.position - 1,
             };
             let panes = &mut self.shared.panes;
-            panes.add(&PaneKey::City, &measured, &mut extra.in_city);
+            let minute = panes.minute_of(event.timestamp_us);
+            panes.add(minute, &PaneKey::City, &measured, &mut extra.in_city);
             let cell = hexagons.cell_of(location, &mut extra.hexagon);
-            panes.add(&PaneKey::Cell(cell), &measured, &mut extra.in_cell);
+            panes.add(minute, &PaneKey::Cell(cell), &measured, &mut extra.in_cell);
             if let Some(segment) = accepted.segment.filter(|_| !accepted.parked) {
-                panes.add(&PaneKey::Segment(segment), &measured, &mut extra.on_segment);
+                panes.add(
+                    minute,
+                    &PaneKey::Segment(segment),
+                    &measured,
+                    &mut extra.on_segment,
+                );
             }
         }
         self.hooks.on_fix(&event, &accepted, track);
@@ -213,6 +221,7 @@ impl Partition {
         if start_us.saturating_add(PANE_US) <= watermark_us {
             counts.late += 1;
         } else if let Body::Weather(weather) = &event.body {
+            let minute = self.shared.panes.minute_of(event.timestamp_us);
             for (reading, value) in READINGS.iter().zip(readings(weather)) {
                 let Some(value) = value else { continue };
                 let measured = Measured {
@@ -225,7 +234,7 @@ impl Partition {
                 let key = PaneKey::Station(compact_str::format_compact!("{id}:{reading}"));
                 self.shared
                     .panes
-                    .add(&key, &measured, &mut Place::default());
+                    .add(minute, &key, &measured, &mut Place::default());
             }
         }
         let is_newest = self
