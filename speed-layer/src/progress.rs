@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use events::{Advance, Offset, Stream, TopicPartition};
+use hot_store::Cell;
 
 use crate::lag::Place;
 use crate::state::{Slot, checkpoint_of};
@@ -18,10 +19,15 @@ pub(crate) struct Start {
     uses_cells: bool,
 }
 
+/// A cell that only the first checkpoint of a partition's state writes. Where it
+/// is missing, cells were lost since: the others are not the whole state.
+const WHOLE: &str = "whole";
+
 impl Start {
     /// `stored` is the stored position, `oldest` the oldest record that there is.
     pub(crate) fn of(cells: &[(String, Bytes)], stored: Option<Offset>, oldest: Offset) -> Self {
-        let checkpoint = checkpoint_of(cells);
+        let is_whole = cells.iter().any(|(key, _)| key == WHOLE);
+        let checkpoint = checkpoint_of(cells).filter(|_| is_whole);
         let Some(position) = stored else {
             // Never written, or reset: cells would be of another life.
             return Self {
@@ -76,6 +82,7 @@ pub(crate) struct Progress {
     behind_until: Option<Offset>,
     checkpointed: Offset,
     checkpoint_due: Instant,
+    is_whole_stored: bool,
 }
 
 impl Progress {
@@ -89,6 +96,7 @@ impl Progress {
             stored: start.stored,
             behind_until: start.stored.filter(|_| start.is_behind()),
             checkpointed: if start.uses_cells { folded } else { -1 },
+            is_whole_stored: start.uses_cells,
             // Not all at the same time.
             checkpoint_due: Instant::now() + Duration::from_millis(u64::from(slot) % 16 * 50),
         }
@@ -111,6 +119,16 @@ impl Progress {
 
     pub(crate) fn is_behind(&self) -> bool {
         self.behind_until.is_some()
+    }
+
+    /// What the first checkpoint of a state that began empty says besides.
+    pub(crate) fn first_checkpoint(&mut self, partition: &TopicPartition) -> Option<Cell> {
+        let is_first = !std::mem::replace(&mut self.is_whole_stored, true);
+        is_first.then(|| Cell {
+            partition: partition.clone(),
+            key: WHOLE.to_owned(),
+            value: Some(Bytes::from_static(b"1")),
+        })
     }
 
     /// A checkpoint at the folded position is in the next write.
@@ -226,7 +244,22 @@ mod tests {
 
     fn cells(checkpoint: Offset) -> Vec<(String, Bytes)> {
         let value = Bytes::copy_from_slice(&checkpoint.to_le_bytes());
-        vec![("checkpoint".to_owned(), value)]
+        vec![
+            ("checkpoint".to_owned(), value),
+            (WHOLE.to_owned(), Bytes::from_static(b"1")),
+        ]
+    }
+
+    #[test]
+    fn cells_of_a_store_that_was_flushed_meanwhile_are_not_used() {
+        let cells = &cells(10)[..1];
+        let start = Start::of(cells, Some(15), 0);
+        assert_eq!(start.read_from, None);
+        assert!(start.cells(cells).is_empty());
+        let mut progress = Progress::new(0, Stream::GpsData, &start);
+        let id = TopicPartition::new("gps_data", 0);
+        assert!(progress.first_checkpoint(&id).is_some());
+        assert!(progress.first_checkpoint(&id).is_none());
     }
 
     #[test]

@@ -32,7 +32,7 @@ const LAST_WRITE: Duration = Duration::from_secs(3);
 /// Values of one write; more are written in several.
 const UPDATES_MAX: usize = 5_000;
 /// Partitions that are checkpointed in one write, so that none takes long.
-const CHECKPOINTS_AT_ONCE: usize = 2;
+const CHECKPOINTS_AT_ONCE: usize = 1;
 /// Cell of the combining process: where its outbox stands.
 const OUTBOX: &str = "outbox";
 
@@ -348,9 +348,9 @@ impl<'a> Session<'a> {
             if let Some(progress) = self.progress.get_mut(partition)
                 && !progress.is_behind()
             {
-                batch
-                    .cells
-                    .extend(self.state.checkpoint(progress.slot, now_us));
+                let cells = self.state.checkpoint(progress.slot, now_us);
+                batch.cells.extend(cells);
+                batch.cells.extend(progress.first_checkpoint(partition));
                 progress.checkpointed(self.deps.config.checkpoint_interval_ms);
             }
         }

@@ -8,7 +8,7 @@ use event_log::local::{LocalLog, LocalLogConfig};
 use event_log::{EventLog, NewRecord, Polled, TopicSpec};
 use events::health::HealthBoard;
 use events::{Body, Event, Gps, Location, Stream, TopicNames};
-use hot_store::{HotStore, Kind, MemoryStore};
+use hot_store::{HotStore, Kind, MemoryStore, Watch, WatchEvent};
 use serde_json::Value;
 use speed_layer::{Deps, OWNER, SpeedConfig};
 use streets::StreetNetwork;
@@ -272,6 +272,53 @@ async fn two_processes_share_the_city_and_one_takes_over() {
     city.wait_for_end(&hot).await;
     assert_city(&hot, 230).await;
     second.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_refreshes_nothing() {
+    let city = City::new().await;
+    let hot = MemoryStore::new();
+    let process = city.start(&hot);
+    city.append(0..200).await;
+    city.wait_for_end(&hot).await;
+    assert_city(&hot, 200).await;
+    // What is written once a second is written by the second summary from now.
+    let mut watch = hot.watch().await.unwrap();
+    summaries(&mut *watch, 2).await;
+    process.abort();
+    assert!(process.await.unwrap_err().is_cancelled());
+    let windows = || async {
+        let mut windows = hot.scan(Kind::Window).await.unwrap();
+        windows.sort_by(|a, b| a.id.cmp(&b.id));
+        windows
+    };
+    let before = windows().await;
+
+    let mut watch = hot.watch().await.unwrap();
+    let process = city.start(&hot);
+    let told = summaries(&mut *watch, 3).await;
+    let is_figure = |kind: &Kind| matches!(kind, Kind::CitySummary | Kind::Health | Kind::Lag);
+    assert!(told.iter().all(is_figure), "{told:?}");
+    let after = windows().await;
+    assert_eq!(before.len(), after.len());
+    for (before, after) in before.iter().zip(&after) {
+        assert_eq!((&before.id, &before.value), (&after.id, &after.value));
+        assert!(after.expires_in < before.expires_in, "{}", after.id);
+    }
+    process.abort();
+}
+
+/// Waits for so many summaries of the city; the kinds of all that was written.
+async fn summaries(watch: &mut dyn Watch, count: usize) -> Vec<Kind> {
+    let mut kinds = Vec::new();
+    let is_summary = |kind: &&Kind| **kind == Kind::CitySummary;
+    while kinds.iter().filter(is_summary).count() < count {
+        let event = tokio::time::timeout(PATIENCE, watch.next()).await;
+        if let WatchEvent::Changed(notice) = event.unwrap() {
+            kinds.extend(notice.updates.iter().map(|update| update.kind));
+        }
+    }
+    kinds
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
