@@ -372,6 +372,7 @@ impl<'a> Session<'a> {
         if let Some(observation) = self.observations.take() {
             self.state.observe(observation, self.outbox.is_some());
         }
+        self.state.drop_closed();
         let now_us = now_us();
         let due = self.progress.due(CHECKPOINTS_AT_ONCE);
         let mut batch = self.flush(&due);

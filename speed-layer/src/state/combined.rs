@@ -129,6 +129,8 @@ pub(crate) struct Combined {
     unshown_panes: HashSet<(PaneKey, i64)>,
     unshown_latest: HashSet<(Stream, CompactString)>,
     levels: HashMap<SegmentIndex, (Level, i64)>,
+    /// Whether the levels are those of roads that were written before a restart.
+    knows_levels: bool,
     /// Learned from closed windows.
     free_flow: FreeFlow,
     /// Changes to windows that had been dropped.
@@ -149,6 +151,7 @@ impl Combined {
             unshown_panes: HashSet::default(),
             unshown_latest: HashSet::default(),
             levels: HashMap::default(),
+            knows_levels: false,
             free_flow: FreeFlow::new(streets),
             missed: 0,
             corrected: 0,
@@ -259,6 +262,7 @@ impl Combined {
         now_us: i64,
         output: &mut CombinedOutput,
     ) {
+        self.know_levels(parts, streets, now_us);
         let changed = std::mem::take(&mut self.unshown_panes);
         for group in Group::ALL {
             let (watermark_us, passed_by_all_us) = watermarks_us[group as usize];
@@ -361,11 +365,25 @@ impl Combined {
         now_us: i64,
         output: &mut CombinedOutput,
     ) {
-        let Some((start_us, partial)) = settled(parts, segment, closed_us) else {
-            return;
-        };
+        if let Some(value) = self.road(segment, parts, closed_us, streets, now_us) {
+            output
+                .updates
+                .push(values::update(Kind::Road, value.road_id, &value));
+        }
+    }
+
+    /// The value of a road, whose level is counted.
+    fn road<'s>(
+        &mut self,
+        segment: SegmentIndex,
+        parts: &[&Shared],
+        closed_us: i64,
+        streets: &'s Streets,
+        now_us: i64,
+    ) -> Option<Road<'s>> {
+        let (start_us, partial) = settled(parts, segment, closed_us)?;
         if !is_live(Kind::Road, partial.appended_at_us, now_us) {
-            return;
+            return None;
         }
         let window = RoadWindow {
             start_us,
@@ -376,11 +394,24 @@ impl Combined {
         };
         let road = streets.network().segment(segment);
         let value = Road::new(road, self.free_flow.get(segment), &window);
-        self.levels
-            .insert(segment, (value.congestion_level, partial.appended_at_us));
-        output
-            .updates
-            .push(values::update(Kind::Road, value.road_id, &value));
+        let level = (value.congestion_level, partial.appended_at_us);
+        self.levels.insert(segment, level);
+        Some(value)
+    }
+
+    /// After a restart: the levels of the roads that the open windows tell of.
+    fn know_levels(&mut self, parts: &[&Shared], streets: &Streets, now_us: i64) {
+        if std::mem::replace(&mut self.knows_levels, true) {
+            return;
+        }
+        let minutes = parts.iter().flat_map(|part| part.panes.minutes());
+        let segments: HashSet<SegmentIndex> = minutes
+            .flat_map(|minute| minute.keys())
+            .filter_map(PaneKey::segment)
+            .collect();
+        for segment in segments {
+            self.road(segment, parts, i64::MIN, streets, now_us);
+        }
     }
 
     /// Roads by level of congestion, of those that are shown.

@@ -302,7 +302,19 @@ impl State {
                 self.combined.latest_changed(stream, changed);
             }
         }
+        self.drop_closed();
+    }
+
+    /// Drops the windows that are done with, also of partitions that are catching
+    /// up and have no checkpoints meanwhile.
+    pub(crate) fn drop_closed(&mut self) {
         let closed = self.combined.closed;
+        for partition in self.partitions.iter_mut().flatten() {
+            if let Some(group) = shared::Group::of(partition.shared.stream) {
+                let panes = &mut partition.shared.panes;
+                panes.drop_until(closed.dropped_us(group), &self.streets);
+            }
+        }
         for remote in self.combined.remotes.values_mut() {
             if let Some(group) = shared::Group::of(remote.shared.stream) {
                 remote

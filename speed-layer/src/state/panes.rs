@@ -222,6 +222,8 @@ struct Slot {
     /// Changed since the last checkpoint, since the values were last drained.
     unsaved: bool,
     unshown: bool,
+    /// In a checkpoint.
+    is_stored: bool,
 }
 
 #[derive(Debug)]
@@ -264,6 +266,7 @@ impl Minute {
             },
             unsaved: false,
             unshown: false,
+            is_stored: false,
         });
         self.by_key.insert(key.clone(), index);
         index
@@ -403,11 +406,9 @@ impl Panes {
             let gone = self.minutes.remove(0);
             self.count -= gone.slots.len();
             let start_us = gone.start_us;
-            self.removed.extend(
-                gone.slots
-                    .iter()
-                    .map(|slot| cell_key(&slot.key, start_us, ground)),
-            );
+            let stored = gone.slots.iter().filter(|slot| slot.is_stored);
+            self.removed
+                .extend(stored.map(|slot| cell_key(&slot.key, start_us, ground)));
         }
     }
 
@@ -434,6 +435,7 @@ impl Panes {
             for index in minute.unsaved.drain(..) {
                 let slot = &mut minute.slots[index as usize];
                 slot.unsaved = false;
+                slot.is_stored = true;
                 let key = cell_key(&slot.key, minute.start_us, ground);
                 cells.push((key, Some(slot.partial.encode())));
             }
@@ -454,6 +456,7 @@ impl Panes {
         let index = minute.index_of(&key) as usize;
         let slot = &mut minute.slots[index];
         slot.partial = partial;
+        slot.is_stored = true;
         if !slot.unshown {
             slot.unshown = true;
             minute.unshown.push(index as u32);
