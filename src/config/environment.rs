@@ -87,6 +87,15 @@ fn typed(figment: &Figment, name: &str, key: &str, text: &str) -> Result<Value, 
         value: text.to_string(),
         expected: expected.to_string(),
     };
+    // Entries of these have no default that would tell their type.
+    if key.starts_with("speed.lateness.") {
+        let whole = text.parse::<i64>();
+        return Ok(Value::from(whole.map_err(|_| wrong("a whole number"))?));
+    }
+    if key.starts_with("speed.teleport.by_type.") {
+        let number = text.parse::<f64>();
+        return Ok(Value::from(number.map_err(|_| wrong("a number"))?));
+    }
     Ok(match figment.find_value(key) {
         Ok(Value::Bool(..)) => {
             Value::from(text.parse::<bool>().map_err(|_| wrong("true or false"))?)

@@ -138,11 +138,16 @@ fn in_words(expected: String) -> String {
 fn hint(field: &str, known: &[&str]) -> String {
     let nearest = known
         .iter()
-        .map(|name| (strsim::damerau_levenshtein(field, name), name))
+        .map(|name| {
+            // Of names as near, the longer one: letters are left out more often than
+            // put in.
+            let length = std::cmp::Reverse(name.len());
+            (strsim::damerau_levenshtein(field, name), length, name)
+        })
         .min()
-        .filter(|(distance, name)| *distance <= name.len().max(field.len()).div_ceil(2));
+        .filter(|(distance, _, name)| *distance <= name.len().max(field.len()).div_ceil(2));
     match nearest {
-        Some((_, name)) => format!("; did you mean {name}?"),
+        Some((_, _, name)) => format!("; did you mean {name}?"),
         None => format!("; known are {}", known.join(", ")),
     }
 }

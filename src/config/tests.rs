@@ -49,6 +49,29 @@ fn names_of_existing_deployments_are_read_and_ours_win() {
 }
 
 #[test]
+fn limits_by_name_are_numbers_of_known_names() {
+    let config = read(&[
+        ("CITYPULSE_SPEED__LATENESS__GPS_DATA", "120"),
+        ("CITYPULSE_SPEED__TELEPORT__BY_TYPE__TRUCK", "110"),
+    ])
+    .unwrap();
+    assert_eq!(config.speed.lateness_us(Stream::GpsData), 120_000_000);
+    assert_eq!(config.speed.lateness_us(Stream::VehicleData), 60_000_000);
+    let limits = &config.speed.teleport;
+    assert_eq!(limits.speed_kmh(Some("Truck")), 110.0);
+    assert_eq!(limits.speed_kmh(Some("bus")), 150.0);
+    let error = file("[speed.lateness]\ngps = 5\n").unwrap_err().to_string();
+    assert!(
+        error.contains("speed.lateness.gps") && error.contains("gps_data"),
+        "{error}"
+    );
+    let error = file("[speed.teleport.by_type]\nbus = 0\n")
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("speed.teleport.by_type.bus"), "{error}");
+}
+
+#[test]
 fn an_unknown_key_is_refused_with_the_nearest_name() {
     let error = file("[speed]\nlatenes_s = 5\n").unwrap_err().to_string();
     assert!(
