@@ -280,8 +280,15 @@ impl<X> Track<X> {
         self.appended_at_us = appended_at_us;
         self.last_id = id;
         self.suspect = None;
-        if self.trail.len() == TRAIL_LENGTH {
-            self.trail.pop_front();
+        match self.trail.len() {
+            TRAIL_LENGTH => {
+                self.trail.pop_front();
+            }
+            // Doubling would end at half as much again as is ever used, of every device.
+            length if length == self.trail.capacity() => {
+                self.trail.reserve_exact(length.min(TRAIL_LENGTH - length));
+            }
+            _ => {}
         }
         self.trail.push_back(point_of(fix));
         trip
