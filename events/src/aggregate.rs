@@ -98,6 +98,20 @@ impl Moments {
         moments
     }
 
+    /// The moments of `count` values of which only the figures are kept. The sum is
+    /// as exact as a mean that is a double can be.
+    pub fn from_mean(count: u64, mean: f64, min: f64, max: f64) -> Self {
+        if count == 0 {
+            return Self::default();
+        }
+        Self {
+            count,
+            sum_nano: (mean * count as f64 * Self::NANO).round() as i128,
+            min,
+            max,
+        }
+    }
+
     /// Takes one more value in. NaN is no value and is left out.
     pub fn add(&mut self, value: f64) {
         if value.is_nan() {
@@ -223,6 +237,17 @@ mod tests {
         bytes.extend(Sketch::default().to_bytes());
         assert_eq!(Aggregate::from_bytes(&bytes), None);
         assert_eq!(Aggregate::from_bytes(&bytes[..39]), None);
+    }
+
+    #[test]
+    fn figures_lead_back_to_moments() {
+        let moments: Moments = [0.1, 0.2, 31.7].into_iter().collect();
+        let mean = moments.mean().expect("values");
+        assert_eq!(
+            Moments::from_mean(3, mean, moments.min, moments.max),
+            moments
+        );
+        assert_eq!(Moments::from_mean(0, 0.0, 0.0, 0.0), Moments::default());
     }
 
     #[test]

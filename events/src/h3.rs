@@ -15,7 +15,7 @@ pub fn cell_of(location: Location) -> u64 {
 }
 
 /// The name of a cell as H3 writes it: lower-case hexadecimal without zeros in
-/// front, `881f2508c3fffff`.
+/// front, `881f25a933fffff`.
 pub fn cell_name(cell: u64) -> String {
     format!("{cell:x}")
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use events::TopicPartition;
+use events::window::WindowKind;
 
 /// A kind of hot value: its key, its time to live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -113,6 +114,21 @@ impl Kind {
     }
 }
 
+/// The id of a pane among [`Kind::Window`]: `{kind}:{key}:{start}`, the start in
+/// seconds since the epoch.
+pub fn window_id(kind: WindowKind, key: &str, start_us: i64) -> String {
+    format!("{kind}:{key}:{}", start_us.div_euclid(1_000_000))
+}
+
+/// The key and start (microseconds since the epoch) of a pane of `kind` from its
+/// [`window_id`].
+pub fn parse_window_id(kind: WindowKind, id: &str) -> Option<(&str, i64)> {
+    let rest = id.strip_prefix(kind.name())?.strip_prefix(':')?;
+    let (key, start_s) = rest.rsplit_once(':')?;
+    let start_s: i64 = start_s.parse().ok()?;
+    Some((key, start_s.checked_mul(1_000_000)?))
+}
+
 /// Redis hash of an owner's positions: field `topic/partition`, value the next
 /// offset to read. The braces keep all that an owner owns in one slot of a
 /// cluster, where one script can change it together.
@@ -177,6 +193,23 @@ mod tests {
         ] {
             assert_eq!(Kind::of_key(&key), None, "{key}");
         }
+    }
+
+    #[test]
+    fn ids_of_panes_lead_back_to_key_and_start() {
+        for kind in WindowKind::ALL {
+            for key in ["speed", "a:b:pm25", "", "1"] {
+                let id = window_id(kind, key, 1_700_000_040_000_000);
+                let expected = Some((key, 1_700_000_040_000_000));
+                assert_eq!(parse_window_id(kind, &id), expected);
+            }
+        }
+        assert_eq!(
+            window_id(WindowKind::City, "speed", 60_000_000),
+            "city:speed:60"
+        );
+        assert_eq!(parse_window_id(WindowKind::City, "cell:a:60"), None);
+        assert_eq!(parse_window_id(WindowKind::City, "city:speed"), None);
     }
 
     #[test]

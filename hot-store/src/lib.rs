@@ -141,6 +141,10 @@ pub trait HotStore: Send + Sync + 'static {
     /// Every live value of a kind, in no order.
     async fn scan(&self, kind: Kind) -> Result<Vec<Entry>>;
 
+    /// The ids of the live values of a kind that begin with `prefix`, in no order:
+    /// what is there, without its values.
+    async fn ids(&self, kind: Kind, prefix: &str) -> Result<Vec<String>>;
+
     /// From the return of this call on, every applied batch is told.
     async fn watch(&self) -> Result<Box<dyn Watch>>;
 

@@ -308,7 +308,7 @@ mod tests {
     fn a_closed_window_has_one_id_and_is_an_event() {
         let pane = Pane {
             kind: WindowKind::Cell,
-            key: "881f2508c3fffff".into(),
+            key: "881f25a933fffff".into(),
             ..pane(1_700_049_600_000_000, &[10.0, 20.0, 30.0], Some(2), true)
         };
         let event = pane.to_event();

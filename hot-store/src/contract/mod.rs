@@ -41,6 +41,7 @@ macro_rules! contract_tests {
             odd_ids_read_back, kinds_of_one_have_one_value, scan_returns_only_its_kind,
             every_value_has_the_time_to_live_of_its_kind,
             only_a_newer_value_extends_the_time_to_live, many_are_read_in_order,
+            ids_are_found_by_their_beginning,
             an_absent_position_matches_any, a_fence_holds_and_moves_nothing,
             a_conflict_changes_nothing, a_replayed_batch_is_refused, owners_are_apart,
             cells_belong_to_their_partition, cells_and_positions_survive_a_reopen,

@@ -58,6 +58,32 @@ pub async fn deleted_values_are_gone(fixture: &dyn Fixture) {
     assert_eq!(sorted(&*store, Kind::Incident).await.len(), 1);
 }
 
+/// Ids are found by what they begin with, also where that looks like a pattern.
+pub async fn ids_are_found_by_their_beginning(fixture: &dyn Fixture) {
+    let store = fixture.store();
+    let ids = ["cell:a:60", "cell:a:120", "cell:b:60", "c*ll:a:60", "city"];
+    let batch = ids.map(|id| set(Kind::Window, id, "1")).to_vec();
+    store.apply(OWNER, updates(batch)).await.expect("apply");
+    let other = set(Kind::Alert, "cell:a:180", "1");
+    store
+        .apply(OWNER, updates(vec![other]))
+        .await
+        .expect("apply");
+    let cases = [
+        ("cell:a:", &["cell:a:120", "cell:a:60"][..]),
+        ("c*", &["c*ll:a:60"]),
+        ("city", &["city"]),
+        ("x", &[]),
+    ];
+    for (prefix, expected) in cases {
+        let mut found = store.ids(Kind::Window, prefix).await.expect("ids");
+        found.sort();
+        assert_eq!(found, expected, "{prefix}");
+    }
+    let all = store.ids(Kind::Window, "").await.expect("ids");
+    assert_eq!(all.len(), ids.len());
+}
+
 /// Ids are any text of up to 128 characters, values any bytes.
 pub async fn odd_ids_read_back(fixture: &dyn Fixture) {
     let store = fixture.store();

@@ -254,6 +254,10 @@ impl HotStore for MemoryStore {
         Ok(self.state.read().scan(kind, (self.clock)()))
     }
 
+    async fn ids(&self, kind: Kind, prefix: &str) -> Result<Vec<String>> {
+        Ok(self.state.read().ids(kind, prefix, (self.clock)()))
+    }
+
     async fn watch(&self) -> Result<Box<dyn Watch>> {
         let mailbox = Arc::new(Mailbox::default());
         self.state.write().watch(&mailbox);

@@ -195,6 +195,14 @@ impl State {
             .collect()
     }
 
+    pub(super) fn ids(&self, kind: Kind, prefix: &str, now_us: i64) -> Vec<String> {
+        let values = self.values[index(kind)].iter();
+        values
+            .filter(|(id, stored)| id.starts_with(prefix) && stored.expires_us > now_us)
+            .map(|(id, _)| id.to_string())
+            .collect()
+    }
+
     pub(super) fn image(&self) -> Image {
         let values = Kind::ALL
             .iter()

@@ -287,12 +287,22 @@ impl HotStore for RedisStore {
         if kind.is_single() {
             return Ok(self.get(kind, "").await?.into_iter().collect());
         }
-        let keys = self.servers.keys(kind).await?;
+        let keys = self.servers.keys(kind.prefix()).await?;
         let mut entries = Vec::with_capacity(keys.len());
         for keys in keys.chunks(KEYS_AT_ONCE) {
             entries.extend(self.entries(kind, keys).await?.into_iter().flatten());
         }
         Ok(entries)
+    }
+
+    async fn ids(&self, kind: Kind, prefix: &str) -> Result<Vec<String>> {
+        let prefix = format!("{}{prefix}", kind.prefix());
+        let keys = self.servers.keys(&prefix).await?;
+        let ids = keys.iter().filter_map(|key| match Kind::of_key(key)? {
+            (of, id) if of == kind => Some(id.to_owned()),
+            _ => None,
+        });
+        Ok(ids.collect())
     }
 
     async fn watch(&self) -> Result<Box<dyn Watch>> {

@@ -195,12 +195,12 @@ impl Servers {
 
     /// The keys of a kind, each once. On a cluster, one that moves to another
     /// node meanwhile may be missing.
-    pub(super) async fn keys(&self, kind: Kind) -> Result<Vec<String>> {
+    pub(super) async fn keys(&self, prefix: &str) -> Result<Vec<String>> {
         let links = match &self.way {
             Way::One(link) => vec![link.clone()],
             Way::Cluster(cluster) => cluster.links().await?,
         };
-        let pattern = format!("{}*", escape_glob(kind.prefix()));
+        let pattern = format!("{}*", escape_glob(prefix));
         let scans = links.iter().map(|link| scan(link, &pattern));
         let found = try_join_all(scans)
             .await

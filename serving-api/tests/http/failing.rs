@@ -67,6 +67,10 @@ impl HotStore for FailingStore {
         self.check()?;
         self.inner.scan(kind).await
     }
+    async fn ids(&self, kind: Kind, prefix: &str) -> Result<Vec<String>> {
+        self.check()?;
+        self.inner.ids(kind, prefix).await
+    }
     async fn watch(&self) -> Result<Box<dyn Watch>> {
         self.check()?;
         self.inner.watch().await
