@@ -34,6 +34,7 @@ const SHOTS = [
   { name: '1440x900-dark', width: 1440, height: 900, colorScheme: 'dark' },
   { name: '1440x900-light', width: 1440, height: 900, colorScheme: 'light' },
   { name: '390x844-dark', width: 390, height: 844, colorScheme: 'dark', mobile: true },
+  { name: '390x844-light', width: 390, height: 844, colorScheme: 'light', mobile: true },
 ].filter((shot) => !options.only || shot.name.includes(options.only));
 
 const ARGS = [

@@ -3,11 +3,13 @@ import type {
   City,
   CitySummary,
   Incident,
+  LayerLag,
   RoadTraffic,
   Streets,
   Vehicle,
   VehicleWithTrail,
   WeatherStation,
+  Windows,
 } from './types';
 
 /** An HTTP answer that is not the data asked for; `status` is 0 when no answer came at all. */
@@ -62,5 +64,8 @@ export const api = {
   traffic: (signal?: AbortSignal) => get<RoadTraffic[]>('/api/traffic/conditions', signal),
   stations: (signal?: AbortSignal) => get<WeatherStation[]>('/api/weather/stations', signal),
   cameras: (signal?: AbortSignal) => get<Camera[]>('/api/cameras', signal),
+  lag: (signal?: AbortSignal) => get<LayerLag[]>('/api/lag', signal),
+  /** The city's speeds, minute by minute. */
+  speedHistory: (signal?: AbortSignal) => get<Windows>('/api/windows/city?key=speed', signal),
   summary: (signal?: AbortSignal) => get<CitySummary>('/api/analytics/city-summary', signal),
 };

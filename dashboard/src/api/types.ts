@@ -107,6 +107,31 @@ export interface CitySummary {
   congestion?: Partial<Record<CongestionLevel, number>> | null;
 }
 
+/** How far one layer is behind one partition of the log. */
+export interface LayerLag {
+  layer: string;
+  topic: string;
+  partition: number;
+  lag_events: number;
+  /** How long the oldest event has been waiting; null while that is not known. */
+  lag_seconds?: number | null;
+}
+
+/** What was measured in one window of event time. */
+export interface WindowFigures {
+  key: string;
+  window_start: string;
+  window_end: string;
+  count: number;
+  mean: number;
+  /** False while values may still come in. */
+  final: boolean;
+}
+
+export interface Windows {
+  windows: WindowFigures[];
+}
+
 export type CongestionLevel = 'light' | 'moderate' | 'heavy' | 'severe';
 
 export interface StreetProperties {

@@ -51,6 +51,8 @@ describe('figures', () => {
       incidents: null,
       critical: 0,
       weather: cityWeather([]),
+      lag: null,
+      speedHistory: [],
       now_ms: 0,
     });
     expect(all.every((figure) => figure.value === '–')).toBe(true);
@@ -65,7 +67,15 @@ describe('figures', () => {
       congested_roads: 0,
       timestamp: '2026-01-01T00:00:00Z',
     };
-    const all = figures({ summary, incidents: 0, critical: 0, weather: cityWeather([]), now_ms: 0 });
+    const all = figures({
+      summary,
+      incidents: 0,
+      critical: 0,
+      weather: cityWeather([]),
+      lag: null,
+      speedHistory: [],
+      now_ms: 0,
+    });
     expect(all.find((figure) => figure.key === 'speed')?.value).toBe('–');
     expect(all.find((figure) => figure.key === 'vehicles')?.value).toBe('0');
   });
@@ -82,11 +92,19 @@ describe('figures', () => {
       incidents: 4,
       critical: 1,
       weather: cityWeather([]),
+      lag: {
+        speed: { events: 40, seconds: 12.34 },
+        batch: { events: 0, seconds: 0 },
+        at_ms: Date.UTC(2026, 0, 1, 0, 0, 1),
+      },
+      speedHistory: [{ start_ms: 0, speed_kmh: 30, final: true }],
       now_ms: Date.UTC(2026, 0, 1, 0, 0, 3),
     });
     const by = new Map(all.map((figure) => [figure.key, figure]));
     expect(by.get('vehicles')).toMatchObject({ value: '1\u202f500', age: '3 s ago' });
     expect(by.get('speed')?.value).toBe('31.3');
+    expect(by.get('speed')?.history).toHaveLength(1);
+    expect(by.get('lag')).toMatchObject({ value: '12', unit: 's', loud: true, age: '2 s ago' });
     expect(by.get('incidents')).toMatchObject({ value: '4', unit: '1 critical', loud: true });
     expect(all.every((figure) => figure.meaning && figure.method)).toBe(true);
   });

@@ -1,6 +1,8 @@
 import type { CitySummary, WeatherStation } from '../api/types';
 import { formatAge, parseTime } from '../format/age';
 import { formatCompact, formatNumber, humanize, UNKNOWN } from '../format/number';
+import type { MinuteSpeed } from './history';
+import { describeLag, isBehind, type Lag } from './lag';
 
 /** One figure of the strip, ready to show, with the answer to "what is this?". */
 export interface Figure {
@@ -17,6 +19,8 @@ export interface Figure {
   age: string;
   /** Draws the eye: something needs attention. */
   loud?: boolean;
+  /** How it came to be, the newest last. */
+  history?: readonly MinuteSpeed[];
 }
 
 const mean = (values: number[]): number | null =>
@@ -70,11 +74,20 @@ export interface FigureInput {
   /** Those of them that are critical. */
   critical: number;
   weather: CityWeather;
+  lag: Lag | null;
+  speedHistory: readonly MinuteSpeed[];
   now_ms: number;
 }
 
+/** Tenths while it is small: they show that it moves. */
+function formatLagSeconds(lag: Lag | null): string {
+  const seconds = lag?.speed.seconds;
+  return formatNumber(seconds, seconds !== null && seconds !== undefined && seconds < 9.95 ? 1 : 0);
+}
+
 /** The strip's figures in reading order. Pure. */
-export function figures({ summary, incidents, critical, weather, now_ms }: FigureInput): Figure[] {
+export function figures(input: FigureInput): Figure[] {
+  const { summary, incidents, critical, weather, lag, speedHistory, now_ms } = input;
   const age = summary ? formatAge(parseTime(summary.timestamp), now_ms) : 'not yet received';
   const weatherAge = weather.stations > 0 ? formatAge(weather.newest_ms, now_ms) : 'not yet received';
   const active = incidents ?? summary?.active_emergencies;
@@ -106,10 +119,12 @@ export function figures({ summary, incidents, critical, weather, now_ms }: Figur
       // The mean of no vehicles is unknown, not 0.
       value: formatNumber(summary?.total_vehicles ? summary.average_city_speed : null, 1),
       unit: 'km/h',
-      room_rem: 7.5,
+      room_rem: 11,
       meaning: 'Mean speed over all vehicles, in km/h',
-      method: 'Arithmetic mean of the last speed of each vehicle.',
+      method:
+        'Arithmetic mean of the last speed of each vehicle. The line: mean of all fixes, minute by minute.',
       age,
+      history: speedHistory,
     },
     {
       key: 'incidents',
@@ -161,6 +176,17 @@ export function figures({ summary, incidents, critical, weather, now_ms }: Figur
       meaning: 'Events taken in per second, all streams together',
       method: 'Counted by the speed layer over the last 10 seconds.',
       age,
+    },
+    {
+      key: 'lag',
+      label: 'Behind',
+      value: formatLagSeconds(lag),
+      unit: 's',
+      room_rem: 5.25,
+      meaning: 'How far what is shown is behind the event log',
+      method: describeLag(lag),
+      age: lag ? formatAge(lag.at_ms, now_ms) : 'not yet received',
+      loud: isBehind(lag),
     },
   ];
 }

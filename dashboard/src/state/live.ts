@@ -1,6 +1,8 @@
 import { create } from 'zustand';
 import { type ConnectionState, initialConnection } from '../api/connection';
 import type { Bbox, Camera, City, CitySummary, Incident, Streets, WeatherStation } from '../api/types';
+import type { MinuteSpeed } from './history';
+import type { Lag } from './lag';
 
 /** How far a REST load has come. */
 export type Load = { phase: 'loading' } | { phase: 'ready' } | { phase: 'failed'; reason: string };
@@ -23,6 +25,10 @@ export interface LiveData {
   incidentsKnown: boolean;
   stations: WeatherStation[];
   cameras: Camera[];
+  /** How far the layers are behind, null until known. */
+  lag: Lag | null;
+  /** The city's mean speed by minute, the newest last. */
+  speedHistory: readonly MinuteSpeed[];
   /** Vehicles inside the viewport proper, not its padding. */
   vehiclesInView: number;
   /** True once the vehicle subscription has answered for the present view. */
@@ -46,6 +52,8 @@ export const useLive = create<LiveData>()(() => ({
   incidentsKnown: false,
   stations: [],
   cameras: [],
+  lag: null,
+  speedHistory: [],
   vehiclesInView: 0,
   vehiclesKnown: false,
   view: null,

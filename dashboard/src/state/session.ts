@@ -14,6 +14,8 @@ import type {
 } from '../api/types';
 import { contains } from '../map/bbox';
 import { applyFleetChange, vehicles } from './fleet';
+import { minuteSpeeds } from './history';
+import { lagOf } from './lag';
 import { type LiveData, useLive } from './live';
 import { publishTraffic, traffic } from './roads';
 
@@ -25,6 +27,8 @@ import { publishTraffic, traffic } from './roads';
 const VEHICLE_MAX_HZ = 2;
 const SLOW_MAX_HZ = 1;
 const CAMERA_POLL_MS = 30_000;
+const LAG_POLL_MS = 5_000;
+const HISTORY_POLL_MS = 15_000;
 const VIEW_COUNT_MS = 500;
 
 const incidentsById = new Map<string, Incident>();
@@ -53,6 +57,8 @@ export function startSession(): void {
   });
   socket.start();
   timers.push(setInterval(() => void loadCameras(), CAMERA_POLL_MS));
+  timers.push(setInterval(() => void loadLag(), LAG_POLL_MS));
+  timers.push(setInterval(() => void loadHistory(), HISTORY_POLL_MS));
   timers.push(setInterval(countInView, VIEW_COUNT_MS));
 }
 
@@ -116,6 +122,8 @@ async function refetch(): Promise<void> {
     api.incidents(),
     api.stations(),
     loadCameras(),
+    loadLag(),
+    loadHistory(),
   ]);
   if (summary.status === 'fulfilled' && untouched('city')) applySummary(summary.value);
   if (incidents.status === 'fulfilled' && untouched('emergencies')) {
@@ -132,6 +140,22 @@ async function loadCameras(): Promise<void> {
     patch({ cameras });
   } catch {
     // The cameras shown stay; their age tells. The next poll tries again.
+  }
+}
+
+async function loadLag(): Promise<void> {
+  try {
+    patch({ lag: lagOf(await api.lag(), Date.now()) });
+  } catch {
+    // A back end is away: the last figures stay, and their age tells.
+  }
+}
+
+async function loadHistory(): Promise<void> {
+  try {
+    patch({ speedHistory: minuteSpeeds((await api.speedHistory()).windows) });
+  } catch {
+    // The line stays as it was; the next poll tries again.
   }
 }
 
