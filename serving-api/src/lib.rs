@@ -13,6 +13,8 @@
 //! - `ingest/`: body to records: unpack, split, validate, append
 //! - `sql/`: how an SQL answer is asked for, begins, stalls and fails
 //! - `ws/`: protocol (messages), subscription (pure differences), session (the socket)
+//! - `windows/`: panes of hot store and table, merged into the windows asked for
+//! - `lag/`: how far the layers are behind, in events and in seconds
 //! - `docs`, `dashboard`: what is embedded in the binary
 //! - `guard`, `observe`: headers, origins, panics; metrics and the access log
 
@@ -24,6 +26,7 @@ mod error;
 mod guard;
 mod ingest;
 mod json;
+mod lag;
 mod listener;
 mod mirror;
 mod observe;
@@ -37,6 +40,7 @@ mod serve;
 mod sql;
 mod state;
 mod static_file;
+pub mod windows;
 mod ws;
 
 pub use config::HttpConfig;

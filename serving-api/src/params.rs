@@ -1,10 +1,13 @@
 //! Query parameters, read so that a wrong one is named with its value and what
 //! was expected.
 
+use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
+use events::time::parse_rfc3339_us;
 use url::form_urlencoded;
 
 use crate::problem::Problem;
@@ -59,6 +62,48 @@ impl Params {
         })
     }
 
+    /// A text of 1 to `chars_max` characters, if it is given.
+    pub fn text(
+        &mut self,
+        name: &'static str,
+        chars_max: usize,
+    ) -> Result<Option<String>, Problem> {
+        let Some(text) = self.take(name)? else {
+            return Ok(None);
+        };
+        if text.is_empty() || text.chars().count() > chars_max {
+            let expected = format!("a text of 1 to {chars_max} characters");
+            return Err(wrong(name, &text, &expected));
+        }
+        Ok(Some(text))
+    }
+
+    /// What `T` reads from a text, if it is given; its error says what it expects.
+    pub fn parsed<T: FromStr<Err: Display>>(
+        &mut self,
+        name: &'static str,
+    ) -> Result<Option<T>, Problem> {
+        let Some(text) = self.take(name)? else {
+            return Ok(None);
+        };
+        let parsed = text.parse::<T>();
+        parsed
+            .map(Some)
+            .map_err(|expected| wrong(name, &text, &expected.to_string()))
+    }
+
+    /// An instant, microseconds since the epoch, if it is given.
+    pub fn instant(&mut self, name: &'static str) -> Result<Option<i64>, Problem> {
+        const EXPECTED: &str = "an RFC 3339 timestamp such as 2026-05-01T08:30:00Z";
+        let Some(text) = self.take(name)? else {
+            return Ok(None);
+        };
+        let instant = parse_rfc3339_us(&text);
+        instant
+            .map(Some)
+            .ok_or_else(|| wrong(name, &text, EXPECTED))
+    }
+
     /// Refuses what was given but not asked for.
     pub fn finish(self) -> Result<(), Problem> {
         let Some((name, value)) = self.given.first() else {
@@ -106,6 +151,11 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
             id.map_err(|_| Problem::unprocessable("path", &path, "percent-encoded UTF-8 text"))?;
         Ok(Self(id.0))
     }
+}
+
+/// A parameter that is given, but is not what it should be.
+pub(crate) fn wrong(name: &str, got: &str, expected: &str) -> Problem {
+    Problem::unprocessable(&describe(name), &quote_unless_number(got), expected)
 }
 
 fn describe(name: &str) -> String {

@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use crate::docs::{self, ApiDoc};
 use crate::rest::{
     analytics, cameras, city, emergencies, health, ingest, lag, metrics, root, sql, stats, traffic,
-    vehicles, weather,
+    vehicles, weather, windows,
 };
 use crate::state::App;
 use crate::static_file::StaticFile;
@@ -63,6 +63,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(weather::stations))
         .routes(routes!(cameras::cameras))
         .routes(routes!(analytics::city_summary))
+        .routes(routes!(windows::windows))
         .routes(routes!(city::city))
         .routes(routes!(city::streets))
         .routes(routes!(ws::upgrade))

@@ -351,6 +351,8 @@ pub struct LayerLag {
     pub end: i64,
     /// Events that the layer has still to do.
     pub lag_events: i64,
+    /// For how long the oldest of them has been waiting, to a few seconds; 0 where there are none, null while it is not known.
+    pub lag_seconds: Option<f64>,
 }
 
 /// One event that was not accepted.

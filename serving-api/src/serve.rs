@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::listener::BoundedListener;
 use crate::mirror::{self, Mirror};
 use crate::state::{Deps, Shared};
-use crate::{probe, router};
+use crate::{lag, probe, router};
 
 /// How often the metrics exporter folds its raw samples.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -43,6 +43,7 @@ pub async fn serve(listener: TcpListener, deps: Deps, shutdown: CancellationToke
     ));
     let app = Shared::new(deps, mirror, stop.clone());
     let prober = tokio::spawn(probe::run(app.clone(), stop.clone()));
+    let lag = tokio::spawn(lag::run(app.clone(), stop.clone()));
     let upkeep = tokio::spawn(fold_metrics(app.clone(), stop.clone()));
 
     let listener = BoundedListener::new(listener, connections_max).tap_io(|connection| {
@@ -67,7 +68,12 @@ pub async fn serve(listener: TcpListener, deps: Deps, shutdown: CancellationToke
             "websocket clients did not close in time"
         );
     }
-    for (task, handle) in [("mirror", follower), ("probe", prober), ("metrics", upkeep)] {
+    for (task, handle) in [
+        ("mirror", follower),
+        ("probe", prober),
+        ("lag", lag),
+        ("metrics", upkeep),
+    ] {
         handle
             .await
             .map_err(|source| Error::Task { task, source })?;

@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::HttpConfig;
+use crate::lag::LagCache;
 use crate::mirror::Mirror;
 use crate::probe::Reachability;
 use crate::rest::city::City;
-use crate::rest::lag::LagCache;
 use crate::sql::{LakePositions, QueryEngine};
 
 /// What the server needs from the rest of the platform.

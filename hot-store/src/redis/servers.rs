@@ -15,7 +15,7 @@ use super::failure::Peer;
 use super::link::{Link, Route};
 use super::sentinel::Sentinels;
 use crate::keys::escape_glob;
-use crate::{Error, Kind, Result};
+use crate::{Error, Result};
 
 /// Keys asked for in one round trip.
 pub(super) const KEYS_AT_ONCE: usize = 1000;
@@ -193,7 +193,7 @@ impl Servers {
         }
     }
 
-    /// The keys of a kind, each once. On a cluster, one that moves to another
+    /// The keys that begin with `prefix`, each once. On a cluster, one that moves to another
     /// node meanwhile may be missing.
     pub(super) async fn keys(&self, prefix: &str) -> Result<Vec<String>> {
         let links = match &self.way {

@@ -15,6 +15,7 @@ pub(crate) mod stats;
 pub(crate) mod traffic;
 pub(crate) mod vehicles;
 pub(crate) mod weather;
+pub(crate) mod windows;
 
 use axum::response::Response;
 use hot_store::Kind;

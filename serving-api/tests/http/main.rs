@@ -9,3 +9,4 @@ mod rest;
 mod service;
 mod sql;
 mod websocket;
+mod windows;

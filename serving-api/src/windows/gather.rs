@@ -1,0 +1,83 @@
+//! Panes from two sources, each minute of a thing once.
+
+use std::collections::BTreeMap;
+
+use events::window::Pane;
+
+/// What was found for one answer.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    /// By key and start.
+    panes: BTreeMap<(String, i64), Found>,
+    /// Windows that begin earlier may lack panes: their number had to be limited.
+    pub whole_from_us: i64,
+}
+
+#[derive(Debug)]
+struct Found {
+    pane: Pane,
+    /// Of a pane whose sketch is not kept.
+    quantiles: Option<[Option<f64>; 3]>,
+    /// When its record was appended; of two records the later one counts.
+    appended_us: i64,
+}
+
+impl Default for Gathered {
+    fn default() -> Self {
+        Self {
+            panes: BTreeMap::new(),
+            whole_from_us: i64::MIN,
+        }
+    }
+}
+
+impl Gathered {
+    /// Takes a pane of the hot store. One that is still open does not replace the
+    /// record of a closed one: it was left over by a process that ended.
+    pub fn hot(&mut self, pane: Pane) {
+        let place = (pane.key.clone(), pane.start_us);
+        let is_known = self.panes.contains_key(&place);
+        if pane.is_final || !is_known {
+            let found = Found {
+                pane,
+                quantiles: None,
+                appended_us: i64::MAX,
+            };
+            self.panes.insert(place, found);
+        }
+    }
+
+    /// Takes a closed pane from its record. A record that was appended again, as
+    /// after a crash, counts once.
+    pub fn stored(&mut self, pane: Pane, quantiles: [Option<f64>; 3], appended_us: i64) {
+        let place = (pane.key.clone(), pane.start_us);
+        let known = self.panes.get(&place);
+        if known.is_none_or(|known| known.appended_us <= appended_us) {
+            let found = Found {
+                pane,
+                quantiles: Some(quantiles),
+                appended_us,
+            };
+            self.panes.insert(place, found);
+        }
+    }
+
+    /// The panes of each thing, by key.
+    pub fn by_key(&self) -> BTreeMap<&str, Vec<&Pane>> {
+        let mut by_key: BTreeMap<&str, Vec<&Pane>> = BTreeMap::new();
+        for ((key, _), found) in &self.panes {
+            by_key.entry(key).or_default().push(&found.pane);
+        }
+        by_key
+    }
+
+    /// The recorded quantiles of one pane.
+    pub fn quantiles(&self, key: &str, start_us: i64) -> Option<[Option<f64>; 3]> {
+        self.panes.get(&(key.to_owned(), start_us))?.quantiles
+    }
+
+    /// Every pane.
+    pub fn panes(&self) -> impl Iterator<Item = &Pane> {
+        self.panes.values().map(|found| &found.pane)
+    }
+}
