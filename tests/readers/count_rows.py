@@ -4,31 +4,14 @@
 """
 import os
 import sys
-from urllib.parse import urlparse
 
-import duckdb
-import duckdb_extensions
 from deltalake import DeltaTable
+
+from delta_tables import connect
 
 
 def by_duckdb(table):
-    connection = duckdb.connect()
-    duckdb_extensions.import_extension("delta", con=connection)
-    connection.load_extension("delta")
-    if table.startswith("s3://"):
-        duckdb_extensions.import_extension("httpfs", con=connection)
-        connection.load_extension("httpfs")
-        endpoint = urlparse(os.environ["CITYPULSE_S3__ENDPOINT"])
-        secret = {
-            "KEY_ID": os.environ["AWS_ACCESS_KEY_ID"],
-            "SECRET": os.environ["AWS_SECRET_ACCESS_KEY"],
-            "REGION": "us-east-1",
-            "ENDPOINT": endpoint.netloc,
-            "URL_STYLE": "path",
-        }
-        options = ", ".join(f"{name} '{value}'" for name, value in secret.items())
-        connection.execute(f"CREATE SECRET (TYPE s3, USE_SSL false, {options})")
-    return connection.execute("SELECT count(*) FROM delta_scan(?)", [table]).fetchone()[0]
+    return connect(table).execute("SELECT count(*) FROM delta_scan(?)", [table]).fetchone()[0]
 
 
 def by_deltalake(table):

@@ -14,3 +14,4 @@ mod seam;
 mod shutdown;
 mod start_refused;
 mod websocket;
+mod windows;
