@@ -1,7 +1,7 @@
 # Each target hands over to one script in infra/. `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test build check stack stack-stop stack-status bench soak clean
+.PHONY: help run test build check stack stack-stop stack-status bench soak fuzz clean
 
 # Outside the checkout, so that a clone stays small and clones share one build.
 CACHE := $(if $(CITYPULSE_CACHE),$(CITYPULSE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/citypulse)
@@ -39,6 +39,9 @@ bench-%:
 
 soak: ## ten minutes at 5,000 events/s with the batch layer killed five times
 	@infra/soak.sh
+
+fuzz: ## the decoder under a coverage-guided fuzzer (FUZZ_SECONDS=60)
+	@infra/fuzz.sh
 
 clean: ## removes what was built (keeps downloaded tools; rm -r ~/.cache/citypulse removes those too)
 	rm -rf dashboard/dist dashboard/node_modules
