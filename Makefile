@@ -1,7 +1,7 @@
 # Each target hands over to one script in infra/. `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test build check stack stack-stop stack-status bench soak fuzz clean
+.PHONY: help run test build check stack stack-stop stack-status bench bench-peers soak fuzz clean
 
 # Outside the checkout, so that a clone stays small and clones share one build.
 CACHE := $(if $(CITYPULSE_CACHE),$(CITYPULSE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/citypulse)
@@ -31,13 +31,16 @@ stack-stop: ## ends what make stack started
 stack-status: ## what runs, and where
 	@infra/stack.sh status
 
-bench: ## every benchmark; make bench-decode runs one (decode, event-log, hot-store, matching, fold)
+bench: ## every benchmark; make bench-decode runs one (decode, event-log, hot-store, matching, fold, speed)
 	@infra/bench.sh
 
 bench-%:
 	@infra/bench.sh $*
 
-soak: ## ten minutes at 5,000 events/s with the batch layer killed five times
+bench-peers: ## bench-speed with Flink and Spark beside it on the same topic (downloads both, about 1 GB)
+	@infra/peers.sh
+
+soak: ## the crash tests at length: batch layer ten minutes, speed layer half an hour at 20,000 events/s
 	@infra/soak.sh
 
 fuzz: ## the decoder under a coverage-guided fuzzer (FUZZ_SECONDS=60)

@@ -28,7 +28,8 @@ pub struct Measurement {
     pub peer: Option<Peer>,
     /// The figure divided by the peer's.
     pub ratio: Option<f64>,
-    /// What the figure is to be at least; none where it is only reported.
+    /// What the figure is to be at least, or at most where less is better; none
+    /// where it is only reported.
     pub target: Option<f64>,
     /// Whether it is; true where there is no target.
     pub met: bool,
@@ -52,6 +53,13 @@ impl Measurement {
     pub fn at_least(mut self, target: f64) -> Self {
         self.target = Some(target);
         self.met = self.value >= target;
+        self
+    }
+
+    /// The figure is to be at most this: a delay, a size.
+    pub fn at_most(mut self, target: f64) -> Self {
+        self.target = Some(target);
+        self.met = self.value <= target;
         self
     }
 
@@ -157,6 +165,12 @@ mod tests {
         report.add(Measurement::rate("write", 10.0, "events/s").at_least(20.0));
         report.add(Measurement::rate("look", 20_500.0, "events/s"));
         report
+    }
+
+    #[test]
+    fn less_is_better_of_delays() {
+        let delay = |value| Measurement::rate("delay", value, "ms").at_most(150.0);
+        assert!(delay(149.0).met && !delay(151.0).met);
     }
 
     #[test]

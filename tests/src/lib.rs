@@ -10,7 +10,10 @@
 mod api;
 mod deployment;
 pub mod fixtures;
+mod fleet;
+mod load;
 mod process;
+mod roles;
 mod servers;
 mod skip;
 mod wait;
@@ -18,7 +21,10 @@ mod websocket;
 
 pub use api::{Answer, Api};
 pub use deployment::{Deployment, Platform};
+pub use fleet::{Fleet, scramble};
+pub use load::{Load, agrees_with_duckdb};
 pub use process::{Finished, Process, Signal};
+pub use roles::{Roles, behind, positions};
 pub use servers::{Server, Servers};
 pub use skip::skipped;
 pub use wait::until;

@@ -106,6 +106,16 @@ impl Process {
         self.child.id()
     }
 
+    /// How much memory it has now, bytes (`VmRSS` of `/proc/PID/status`).
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))
+            .expect("the process runs on Linux");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        let kib: u64 = kib.expect("its size").parse().expect("a number");
+        kib * 1024
+    }
+
     /// What it has printed so far.
     pub fn output(&self) -> String {
         std::fs::read(&self.log)

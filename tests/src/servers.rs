@@ -64,6 +64,16 @@ impl Servers {
         format!("127.0.0.1:{}", self.port("KAFKA_PORT"))
     }
 
+    /// Empties Redis, as if its disk were lost.
+    pub fn flush_redis(&self) {
+        let output = Command::new("redis-cli")
+            .args(["-p", self.port("REDIS_PORT"), "FLUSHALL"])
+            .output()
+            .expect("redis-cli is installed with Redis");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(said.trim(), "OK", "{output:?}");
+    }
+
     /// What `stack.sh` tells a shell to set: names and values.
     pub fn environment(&self) -> Vec<(String, String)> {
         std::fs::read_to_string(self.folder.path().join("env"))

@@ -1,0 +1,37 @@
+//! The speed layer as a process: `citypulse speed` on Kafka and Redis.
+//!
+//! - Kafka to Redis: events a second, state, windows and map matching included,
+//!   against the same Kafka client reading the same topic and doing nothing. With
+//!   `CITYPULSE_PEERS` also against Flink and Spark, which compute 10 s windows over
+//!   as many cells, and write them nowhere: `make bench-peers`.
+//! - From the append of an event until a watcher of Redis has it, at 50,000 events/s.
+//! - From the append until a WebSocket subscriber has it, at 10,000 events/s.
+//! - Memory with 100,000 devices.
+//!
+//! Needs `CITYPULSE_BIN` (an optimised `citypulse`) and `CITYPULSE_TEST_KAFKA`;
+//! `make bench-speed` sets both. Everything runs on this machine, so producer, Kafka,
+//! Redis and the speed layer share its cores.
+
+mod city;
+mod delay;
+mod memory;
+mod peers;
+mod process;
+mod throughput;
+
+use anyhow::{Context, Result};
+use bench::Report;
+use tokio::runtime::Runtime;
+
+use process::Stand;
+
+fn main() -> Result<()> {
+    let stand = Stand::from_environment()?;
+    let runtime = Runtime::new().context("no runtime")?;
+    let mut report = Report::new("speed");
+    throughput::measure(&runtime, &stand, &mut report)?;
+    delay::until_redis(&runtime, &stand, &mut report)?;
+    delay::until_websocket(&runtime, &stand, &mut report)?;
+    memory::measure(&runtime, &stand, &mut report)?;
+    report.finish()
+}

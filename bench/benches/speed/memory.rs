@@ -1,0 +1,66 @@
+//! How much memory a speed layer takes for many devices.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use bench::{Measurement, Report};
+use hot_store::testing::RedisServer;
+use hot_store::{HotStore, Kind};
+use tokio::runtime::Runtime;
+
+use super::city::City;
+use super::process::{Stand, done, store};
+
+const EVENTS: u64 = 1_000_000;
+const MIB_MAX: f64 = 300.0;
+const LIMIT: Duration = Duration::from_secs(300);
+
+pub fn measure(runtime: &Runtime, stand: &Stand, report: &mut Report) -> Result<()> {
+    // All over the streets of the city, ten fixes each.
+    let city = City {
+        vehicles: 100_000,
+        span: (0.12, 0.06),
+    };
+    let (most, segments) = runtime.block_on(async {
+        let topic = stand.topic("memory");
+        city.fill(&stand.log, &topic, EVENTS, 4).await?;
+        let redis = RedisServer::start();
+        let store = store(&redis)?;
+        let role = stand.start("speed", &redis, &topic)?;
+        let (mut most, mut segments) = (0, 0);
+        let began = Instant::now();
+        loop {
+            let now = done(&store, &topic).await?;
+            most = most.max(role.resident_bytes()?);
+            if now >= EVENTS {
+                break;
+            }
+            ensure!(
+                began.elapsed() < LIMIT,
+                "{now} of {EVENTS} events: {}",
+                role.output()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        for kind in [Kind::Road, Kind::Window] {
+            let entries = store.scan(kind).await?;
+            let of_segments = entries
+                .iter()
+                .filter(|entry| kind == Kind::Road || entry.id.starts_with("segment:"));
+            segments = segments.max(of_segments.count());
+        }
+        most = most.max(role.resident_bytes()?);
+        role.stop()?;
+        Ok::<_, anyhow::Error>((most, segments))
+    })?;
+    println!("memory: {segments} segments with traffic");
+    let mib = most as f64 / f64::from(1 << 20);
+    let measure = "memory at 100,000 devices";
+    report.add(Measurement::rate(measure, mib, "MiB").at_most(MIB_MAX));
+    report.add(Measurement::rate(
+        "segments with traffic meanwhile",
+        segments as f64,
+        "segments",
+    ));
+    Ok(())
+}

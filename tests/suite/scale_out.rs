@@ -1,0 +1,90 @@
+//! Several speed layers share the partitions; the rest go on when some are killed.
+
+use std::time::{Duration, Instant};
+
+use end_to_end::{Deployment, Load, Roles, agrees_with_duckdb, on_real_servers, positions, until};
+
+use crate::exactness::{figure, fleet};
+
+on_real_servers!(
+    two_speed_layers_become_one,
+    three_speed_layers_become_one,
+    an_emptied_redis_is_rebuilt_from_the_log,
+);
+
+/// The log gives a killed one's partitions away when its session has timed out (10 s);
+/// the new owner then reads its cells and folds what came after them.
+const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(45);
+/// `/api/lag` answers with what it knows for this long.
+const ANSWER_KEPT: Duration = Duration::from_secs(1);
+
+async fn two_speed_layers_become_one(deployment: Deployment) {
+    become_one(deployment, 2).await;
+}
+
+async fn three_speed_layers_become_one(deployment: Deployment) {
+    become_one(deployment, 3).await;
+}
+
+/// Kills one after the other under load, the oldest first, until one is left. None
+/// comes back.
+async fn become_one(deployment: Deployment, layers: usize) {
+    let rate = figure("RATE", 20_000);
+    let total = rate * 30 * (layers as u64 - 1);
+    let fleet = fleet(total);
+    let mut roles = Roles::start(&deployment, layers).await;
+    let load = Load::start(fleet.clone(), total, rate, roles.address());
+    for number in 0..layers - 1 {
+        load.reached(total * (number as u64 * 2 + 1) / (layers as u64 * 2))
+            .await;
+        roles.kill(number);
+        let took = every_partition_moves_on(&roles).await;
+        println!("speed layer {number} of {layers} killed: taken over after {took:.1?}");
+    }
+    println!("{:.0} events/s", load.finished().await);
+    agrees_with_duckdb(&deployment, &roles, &fleet).await;
+    let last = roles.speed(layers - 1).expect("the last one runs");
+    let log = last.output();
+    assert!(!log.contains("panicked"), "{log}");
+}
+
+/// Waits until every partition stands farther than now; how long that took.
+async fn every_partition_moves_on(roles: &Roles) -> Duration {
+    let api = roles.api();
+    let killed = Instant::now();
+    // The answer may be a second old: what it says must be of after the kill.
+    let before = until(TAKEN_OVER_WITHIN, "a new answer", || async {
+        let answer = positions(&api, "speed", "gps_data").await;
+        match killed.elapsed() > 2 * ANSWER_KEPT {
+            true => Ok(answer),
+            false => Err("an old answer"),
+        }
+    })
+    .await;
+    assert!(!before.is_empty(), "no positions of the speed layer");
+    until(TAKEN_OVER_WITHIN, "every partition to move on", || async {
+        let now = positions(&api, "speed", "gps_data").await;
+        let standing: Vec<_> = before.iter().filter(|place| now.contains(place)).collect();
+        match standing.is_empty() {
+            true => Ok(()),
+            false => Err(format!("{standing:?} stand still")),
+        }
+    })
+    .await;
+    killed.elapsed()
+}
+
+/// Everything that Redis knew is gone; one command makes it again.
+async fn an_emptied_redis_is_rebuilt_from_the_log(deployment: Deployment) {
+    let rate = figure("RATE", 20_000);
+    let total = rate * 10;
+    let fleet = fleet(total);
+    let mut roles = Roles::start(&deployment, 1).await;
+    let load = Load::start(fleet.clone(), total, rate, roles.address());
+    load.finished().await;
+    roles.caught_up("speed").await;
+    roles.kill(0);
+    deployment.servers().expect("real servers").flush_redis();
+    roles.start_again(0, &["--rebuild"]);
+    agrees_with_duckdb(&deployment, &roles, &fleet).await;
+}
