@@ -66,6 +66,7 @@ impl<'a> Layers<'a> {
             log: self.log.clone(),
             hot,
             streets,
+            rules: self.rules.clone(),
             topics: self.platform.topics.clone(),
             config: self.platform.config.speed.clone(),
             health: self.platform.health.clone(),
