@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use event_log::EventLog;
+use event_log::registry::Registry;
 use hot_store::HotStore;
 use lake::Lake;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use rules::StoredRule;
 use streets::StreetNetwork;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -20,6 +22,7 @@ pub struct Layers<'a> {
     platform: &'a Platform,
     roles: Roles,
     log: Arc<dyn EventLog>,
+    rules: Arc<Registry<StoredRule>>,
     topics_exist: watch::Receiver<bool>,
 }
 
@@ -35,12 +38,20 @@ impl<'a> Layers<'a> {
             }
             anyhow::Ok(())
         });
-        Ok(Self {
+        let mut layers = Self {
             platform,
             roles,
+            rules: Arc::new(rules_of(log.clone())),
             log,
             topics_exist,
-        })
+        };
+        let rules = layers.rules.clone();
+        let shutdown = platform.shutdown.clone();
+        layers.start("rules", async move {
+            rules.run(shutdown).await;
+            anyhow::Ok(())
+        });
+        Ok(layers)
     }
 
     /// Starts `layer` when the topics exist.
@@ -66,6 +77,7 @@ impl<'a> Layers<'a> {
             log: self.log.clone(),
             hot,
             streets,
+            rules: self.rules.clone(),
             topics: self.platform.topics.clone(),
             config: self.platform.config.speed.clone(),
             health: self.platform.health.clone(),
@@ -121,6 +133,7 @@ impl<'a> Layers<'a> {
             engine: engine.clone(),
             lake,
             streets,
+            rules: self.rules.clone(),
             topics: self.platform.topics.clone(),
             health: self.platform.health.clone(),
             metrics: install_metrics()?,
@@ -145,6 +158,13 @@ impl<'a> Layers<'a> {
         self.platform.close().await?;
         outcome
     }
+}
+
+/// The rules that people wrote, as the log has them.
+fn rules_of(log: Arc<dyn EventLog>) -> Registry<StoredRule> {
+    Registry::new(log, rules::TOPIC.into(), |_, value| {
+        StoredRule::from_json(value).map_err(|invalid| invalid.to_string())
+    })
 }
 
 /// Collects this process's metrics.

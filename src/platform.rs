@@ -28,6 +28,17 @@ const TOPICS: &str = "topics";
 /// A log that has not answered for this long is said to be away.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// A topic of what people configure: the newest value per key, kept for good.
+fn configured(name: &str) -> TopicSpec {
+    TopicSpec {
+        name: name.into(),
+        partitions: 1,
+        retention: None,
+        retention_bytes: None,
+        compacted: true,
+    }
+}
+
 /// One try; `Ok(Err(reason))` where a later one may work.
 async fn try_to_create(
     log: &Arc<dyn EventLog>,
@@ -208,6 +219,7 @@ impl Platform {
                 ]
             })
             .map(spec)
+            .chain([configured(rules::TOPIC)])
             .collect()
     }
 

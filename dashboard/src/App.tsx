@@ -2,6 +2,7 @@ import { useEffect } from 'react';
 import styles from './App.module.css';
 import { UNKNOWN } from './format/number';
 import { CityMap } from './map/CityMap';
+import { AlertsPanel } from './panels/AlertsPanel';
 import { BottomSheet } from './panels/BottomSheet';
 import { HoverCard } from './panels/HoverCard';
 import { Icon } from './panels/Icon';
@@ -39,6 +40,8 @@ function SidePanels() {
   const selection = useUi((ui) => ui.selection);
   const select = useUi((ui) => ui.select);
   const incidents = useLive((live) => (live.incidentsKnown ? live.incidents.length : UNKNOWN));
+  const alertsOpen = useUi((ui) => ui.alertsOpen);
+  const alerts = useLive((live) => (live.alertsKnown ? live.alerts.length : UNKNOWN));
   return (
     <>
       <div className={styles.left}>
@@ -82,6 +85,20 @@ function SidePanels() {
         ) : (
           <button type="button" className={styles.opener} onClick={() => setPanel('incidentsOpen', true)}>
             <Icon name="incident" /> Incidents <span className={styles.badge}>{incidents}</span>
+          </button>
+        )}
+        {alertsOpen ? (
+          <Panel
+            title="Alerts"
+            badge={<span className={styles.badge}>{alerts}</span>}
+            onClose={() => setPanel('alertsOpen', false)}
+            closeLabel="Put the alerts away"
+          >
+            <AlertsPanel />
+          </Panel>
+        ) : (
+          <button type="button" className={styles.opener} onClick={() => setPanel('alertsOpen', true)}>
+            <Icon name="alert" /> Alerts <span className={styles.badge}>{alerts}</span>
           </button>
         )}
       </div>

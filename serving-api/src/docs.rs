@@ -28,6 +28,7 @@ use crate::static_file::{REVALIDATE, StaticFile};
     ),
     tags(
         (name = "now", description = "Live state"),
+        (name = "watch", description = "Rules and the alerts that they raise"),
         (name = "ever", description = "History by SQL"),
         (name = "in", description = "Taking events in"),
         (name = "service", description = "The service itself")

@@ -40,6 +40,7 @@ mod serve;
 mod sql;
 mod state;
 mod static_file;
+mod trial;
 pub mod windows;
 mod ws;
 

@@ -104,6 +104,23 @@ impl Params {
             .ok_or_else(|| wrong(name, &text, EXPECTED))
     }
 
+    /// One of `known`, whatever its case.
+    pub fn one_of(
+        &mut self,
+        name: &'static str,
+        known: &[&'static str],
+    ) -> Result<Option<&'static str>, Problem> {
+        let Some(text) = self.take(name)? else {
+            return Ok(None);
+        };
+        let found = known.iter().find(|known| known.eq_ignore_ascii_case(&text));
+        let found = found.ok_or_else(|| {
+            let expected = format!("one of {}", known.join(", "));
+            wrong(name, &text, &expected)
+        })?;
+        Ok(Some(found))
+    }
+
     /// Refuses what was given but not asked for.
     pub fn finish(self) -> Result<(), Problem> {
         let Some((name, value)) = self.given.first() else {

@@ -15,8 +15,8 @@ use utoipa_axum::routes;
 
 use crate::docs::{self, ApiDoc};
 use crate::rest::{
-    analytics, cameras, city, emergencies, health, ingest, lag, metrics, root, sql, stats, traffic,
-    vehicles, weather, windows,
+    alerts, analytics, cameras, city, emergencies, health, ingest, lag, metrics, root, rules, sql,
+    stats, traffic, vehicles, weather, windows,
 };
 use crate::state::App;
 use crate::static_file::StaticFile;
@@ -66,6 +66,14 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(windows::windows))
         .routes(routes!(city::city))
         .routes(routes!(city::streets))
+        .routes(routes!(alerts::alerts))
+        .routes(routes!(alerts::acknowledge))
+        .routes(routes!(rules::rules, rules::create))
+        .routes(routes!(rules::rule, rules::replace, rules::delete))
+        .routes(routes!(rules::enable))
+        .routes(routes!(rules::disable))
+        .routes(routes!(rules::test_document))
+        .routes(routes!(rules::test))
         .routes(routes!(ws::upgrade))
         .routes(routes!(sql::sql))
         .routes(routes!(ingest::ingest))

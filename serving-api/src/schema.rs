@@ -419,3 +419,47 @@ pub struct SqlAnswer {
     /// From the request's arrival to the last row.
     pub elapsed_ms: f64,
 }
+
+/// An alert of the last day.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "alert_id": "0b6fd2a6-4c0e-5f0c-9a55-7d3b6c1f0001", "rule": "overspeed", "subject": "taxi-0007",
+    "severity": "Medium", "status": "raised", "value": 71.5, "threshold": 60.0, "latitude": 57.7,
+    "longitude": 11.97, "started_at": "2026-03-01T08:14:50Z", "timestamp": "2026-03-01T08:15:00Z",
+    "message": "taxi-0007 drives 71.5 km/h, more than 60 km/h"
+}))]
+pub struct Alert {
+    /// The same through its life.
+    pub alert_id: String,
+    /// The rule's id.
+    pub rule: String,
+    /// The device, station, incident, segment, cell or `fence:device`.
+    pub subject: String,
+    /// Critical, High, Medium, Low.
+    pub severity: String,
+    /// raised, updated, acknowledged, cleared.
+    pub status: String,
+    /// The measured value.
+    pub value: Option<f64>,
+    /// What it was compared with.
+    pub threshold: Option<f64>,
+    /// Degrees WGS 84, where it has a place.
+    pub latitude: Option<f64>,
+    /// Degrees WGS 84.
+    pub longitude: Option<f64>,
+    /// When the condition began.
+    pub started_at: String,
+    /// When the last step happened, by the events' clocks.
+    pub timestamp: String,
+    /// For people.
+    pub message: String,
+    /// The incidents that were merged.
+    #[serde(default)]
+    pub sources: Vec<String>,
+    /// Who has seen it.
+    pub acknowledged_by: Option<String>,
+    /// When.
+    pub acknowledged_at: Option<String>,
+    /// What they said about it.
+    pub note: Option<String>,
+}

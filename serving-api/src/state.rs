@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use event_log::EventLog;
+use event_log::registry::Registry;
 use events::TopicNames;
 use events::health::HealthBoard;
 use hot_store::HotStore;
 use metrics_exporter_prometheus::PrometheusHandle;
+use rules::StoredRule;
 use streets::StreetNetwork;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +35,8 @@ pub struct Deps {
     pub lake: Arc<dyn LakePositions>,
     /// The city's streets.
     pub streets: Arc<StreetNetwork>,
+    /// The rules that people wrote, kept in the log.
+    pub rules: Arc<Registry<StoredRule>>,
     /// Which topic carries which stream.
     pub topics: TopicNames,
     /// Where all components report; read by `/readyz` and `/api/health`.

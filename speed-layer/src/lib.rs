@@ -11,6 +11,7 @@
 //! [`run`] is the shell (`session.rs`: poll, fold, apply); everything below
 //! `state/` is pure.
 
+mod alert_outbox;
 mod config;
 mod error;
 mod lag;

@@ -37,6 +37,7 @@ impl Published {
         }
         let sizes = state.sizes();
         gauge!("citypulse_speed_devices").set(sizes.devices as f64);
+        gauge!("citypulse_alerts_active").set(state.active_alerts() as f64);
         gauge!("citypulse_speed_panes").set(sizes.panes as f64);
         gauge!("citypulse_speed_ids").set(sizes.ids as f64);
         counter!("citypulse_speed_ids_forgotten_total").absolute(sizes.ids_forgotten);

@@ -4,16 +4,20 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
+use event_log::registry::Registry;
 use event_log::{Consumer, EventLog, Polled, Records};
 use events::backoff::Backoff;
 use events::health::{Health, HealthBoard};
 use events::{Stream, Topic, TopicNames, TopicPartition};
 use hot_store::{Cell, HotBatch, HotStore, Update};
 use metrics::{counter, histogram};
+use rules::{AlertStep, RuleSet, StoredRule};
 use streets::StreetNetwork;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use crate::alert_outbox::{AlertOutbox, NOTED};
 use crate::config::SpeedConfig;
 use crate::error::Error;
 use crate::lag;
@@ -45,6 +49,8 @@ pub struct Deps {
     pub hot: Arc<dyn HotStore>,
     /// The city's streets.
     pub streets: Arc<StreetNetwork>,
+    /// The rules that people wrote.
+    pub rules: Arc<Registry<StoredRule>>,
     /// Which topic carries which stream.
     pub topics: TopicNames,
     /// Settings.
@@ -59,7 +65,11 @@ pub async fn run(deps: Deps, shutdown: CancellationToken) -> Result<(), Error> {
     deps.health.report(COMPONENT, Health::Starting);
     let mut backoff = Backoff::new();
     loop {
-        let error = match Session::open(&deps, &mut backoff).await {
+        let opened = tokio::select! {
+            opened = Session::open(&deps, &mut backoff) => opened,
+            () = shutdown.cancelled() => return Ok(()),
+        };
+        let error = match opened {
             Ok(mut session) => match session.follow(&shutdown).await {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
@@ -112,6 +122,13 @@ struct Session<'a> {
     observations: Observations,
     /// Where closed windows go, of the process that combines.
     outbox: Option<Outbox>,
+    /// Where alerts go.
+    alerts: AlertOutbox,
+    /// Noted for the next session, as of the last tick or before.
+    alerts_noted: Bytes,
+    /// What rules over all partitions said and is not appended yet.
+    unsaid: Vec<AlertStep>,
+    rules_version: Option<u64>,
     written_at: Instant,
     published: Published,
 }
@@ -129,6 +146,8 @@ impl<'a> Session<'a> {
             first: first.clone(),
             interval,
         };
+        // What is folded follows from the rules: they come first.
+        deps.rules.loaded().await;
         let topics: Vec<Topic> = streams.keys().cloned().collect();
         let consumer = deps.log.subscribe(OWNER, &topics).await?;
         Ok(Self {
@@ -141,6 +160,10 @@ impl<'a> Session<'a> {
             progress: AllProgress::default(),
             observations: observer.start(),
             outbox: None,
+            alerts: AlertOutbox::new(deps.topics.topic(Stream::Alerts).clone()),
+            alerts_noted: Bytes::new(),
+            unsaid: Vec::new(),
+            rules_version: None,
             written_at: Instant::now(),
             published: Published::default(),
         })
@@ -151,6 +174,7 @@ impl<'a> Session<'a> {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
+            self.refresh_rules();
             let since_write = self.written_at.elapsed();
             let patience = match self.progress.is_pending() {
                 false => TICK,
@@ -158,7 +182,7 @@ impl<'a> Session<'a> {
             };
             tokio::select! {
                 biased;
-                () = shutdown.cancelled() => return self.save_before_exit().await,
+                () = shutdown.cancelled() => return self.save_before_exit(shutdown).await,
                 _ = tick.tick() => self.tick(shutdown).await?,
                 polled = self.consumer.poll(patience) => self.handle(polled?, shutdown).await?,
             }
@@ -168,6 +192,22 @@ impl<'a> Session<'a> {
                 self.apply(batch, shutdown).await?;
             }
         }
+    }
+
+    /// Goes on with the rules as they are now.
+    fn refresh_rules(&mut self) {
+        let version = self.deps.rules.version();
+        if self.rules_version == Some(version) {
+            return;
+        }
+        self.rules_version = Some(version);
+        let written = self.deps.rules.entries();
+        let written = written
+            .iter()
+            .map(|(_, entry)| Arc::new(entry.value.rule.clone()));
+        let rules = RuleSet::with_built_in(written);
+        info!(rules = rules.rules().count(), "rules are in force");
+        self.state.set_rules(Arc::new(rules));
     }
 
     async fn handle(&mut self, polled: Polled, shutdown: &CancellationToken) -> Result<(), Error> {
@@ -195,7 +235,14 @@ impl<'a> Session<'a> {
             let learned = self.deps.hot.cells(OWNER, &learned).await?;
             self.state.restore_learned(&learned);
         }
+        self.refresh_rules();
         let mut starts = Vec::with_capacity(partitions.len());
+        let note_of = |cells: &[(String, Bytes)]| {
+            let note = cells.iter().find(|(key, _)| key == NOTED);
+            note.map(|(_, note)| note.clone())
+        };
+        let mut notes = vec![note_of(&city)];
+        let mut goals = Vec::with_capacity(partitions.len());
         for partition in partitions {
             let Some(stream) = self.streams.get(&partition.topic).copied() else {
                 continue;
@@ -205,7 +252,10 @@ impl<'a> Session<'a> {
             cells.extend(self.deps.hot.cells(OWNER, &shared).await?);
             let bounds = self.deps.log.bounds(&partition.topic).await?;
             let oldest = bounds.iter().find(|bounds| bounds.partition == *partition);
+            let end = oldest.map_or(0, |bounds| bounds.end);
+            goals.push((partition.clone(), end));
             let oldest = oldest.map_or(0, |bounds| bounds.start);
+            notes.push(note_of(&cells));
             let start = Start::of(&cells, stored.get(partition).copied(), oldest);
             let slot = self.state.assign(partition, stream, start.cells(&cells));
             if start.is_behind() {
@@ -215,6 +265,13 @@ impl<'a> Session<'a> {
                 .insert(partition, Progress::new(slot, stream, &start));
             starts.push((partition.clone(), start));
         }
+        if !partitions.contains(&self.first) {
+            notes.remove(0);
+        }
+        self.alerts
+            .read_since(self.deps.log.as_ref(), &notes, goals)
+            .await?;
+        self.alerts_noted = self.alerts.note();
         // First where it is known to have been: an embedded log that lost its end
         // to a power failure goes on numbering there.
         let ends: Vec<_> = starts
@@ -239,7 +296,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    async fn open_outbox(&mut self, city: &[(String, bytes::Bytes)]) -> Result<(), Error> {
+    async fn open_outbox(&mut self, city: &[(String, Bytes)]) -> Result<(), Error> {
         let topic = self.deps.topics.topic(Stream::Windows);
         let note = city.iter().find(|(key, _)| key == OUTBOX);
         let mut closed_until_us = i64::MIN;
@@ -337,6 +394,7 @@ impl<'a> Session<'a> {
             updates: self.state.drain_vehicles(now_us),
             ..HotBatch::default()
         };
+        batch.updates.extend(self.state.drain_alerts(now_us));
         if self.is_combining() {
             let latest = self.state.drain_latest(now_us);
             if !latest.is_empty() {
@@ -351,6 +409,11 @@ impl<'a> Session<'a> {
                 let cells = self.state.checkpoint(progress.slot, now_us);
                 batch.cells.extend(cells);
                 batch.cells.extend(progress.first_checkpoint(partition));
+                batch.cells.push(Cell {
+                    partition: partition.clone(),
+                    key: NOTED.to_owned(),
+                    value: Some(self.alerts_noted.clone()),
+                });
                 progress.checkpointed(self.deps.config.checkpoint_interval_ms);
             }
         }
@@ -374,6 +437,12 @@ impl<'a> Session<'a> {
         }
         self.state.drop_closed();
         let now_us = now_us();
+        let places = self.progress.places();
+        self.alerts
+            .tick(places.map(|place| (place.partition, place.position)));
+        // Not newer than what the checkpoints of this tick follow from.
+        self.say_alerts(shutdown).await?;
+        self.alerts_noted = self.alerts.note();
         let due = self.progress.due(CHECKPOINTS_AT_ONCE);
         let mut batch = self.flush(&due);
         batch.updates.extend(lag::publish(
@@ -395,6 +464,7 @@ impl<'a> Session<'a> {
     async fn combine(&mut self, now_us: i64) -> Result<(Vec<Update>, Vec<Cell>), Error> {
         let combined = self.state.combine(now_us);
         let mut updates = combined.updates;
+        self.unsaid.extend(combined.alerts);
         let mut cells = self.state.combined_cells(&self.first);
         if let Some(outbox) = self.outbox.as_mut() {
             if !combined.closed.is_empty() {
@@ -414,6 +484,11 @@ impl<'a> Session<'a> {
                 key: OUTBOX.to_owned(),
                 value: Some(outbox.note()),
             });
+            cells.push(Cell {
+                partition: combined_cells_of(&self.first),
+                key: NOTED.to_owned(),
+                value: Some(self.alerts_noted.clone()),
+            });
         }
         updates.extend(self.state.summary(now_us));
         Ok((updates, cells))
@@ -427,6 +502,7 @@ impl<'a> Session<'a> {
         shutdown: &CancellationToken,
     ) -> Result<(), Error> {
         let started = Instant::now();
+        self.say_alerts(shutdown).await?;
         while batch.updates.len() > UPDATES_MAX {
             // Values first: a crash before their positions only repeats them.
             let part = HotBatch {
@@ -453,6 +529,23 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// Appends what the rules said. Before anything is stored that it follows from:
+    /// after a crash in between it is said again, under the same ids.
+    async fn say_alerts(&mut self, shutdown: &CancellationToken) -> Result<(), Error> {
+        let mut steps = std::mem::take(&mut self.unsaid);
+        steps.extend(self.state.take_alert_steps());
+        if steps.is_empty() {
+            return Ok(());
+        }
+        // Nobody else may have taken over meanwhile.
+        let fence = HotBatch {
+            advances: self.progress.fences(),
+            ..HotBatch::default()
+        };
+        self.apply_part(fence, shutdown).await?;
+        self.alerts.append(self.deps.log.as_ref(), &steps).await
+    }
+
     async fn apply_part(
         &mut self,
         batch: HotBatch,
@@ -473,10 +566,14 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    async fn save_before_exit(&mut self) -> Result<(), Error> {
+    async fn save_before_exit(&mut self, shutdown: &CancellationToken) -> Result<(), Error> {
         let all = self.progress.partitions();
         let batch = self.flush(&all);
-        match tokio::time::timeout(LAST_WRITE, self.deps.hot.apply(OWNER, batch)).await {
+        let write = async {
+            self.say_alerts(shutdown).await?;
+            Ok::<(), Error>(self.deps.hot.apply(OWNER, batch).await?)
+        };
+        match tokio::time::timeout(LAST_WRITE, write).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 warn!(%error, "last write was not saved; the next start repeats it");

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use event_log::local::{LocalLog, LocalLogConfig};
+use event_log::registry::Registry;
 use event_log::{EventLog, NewRecord, Polled, TopicSpec};
 use events::health::HealthBoard;
 use events::{Body, Event, Gps, Location, Stream, TopicNames};
 use hot_store::{HotStore, Kind, MemoryStore, Watch, WatchEvent};
+use rules::StoredRule;
 use serde_json::Value;
 use speed_layer::{Deps, OWNER, SpeedConfig};
 use streets::StreetNetwork;
@@ -42,6 +44,13 @@ impl City {
                 retention_bytes: None,
                 compacted: false,
             })
+            .chain([TopicSpec {
+                name: rules::TOPIC.into(),
+                partitions: 1,
+                retention: None,
+                retention_bytes: None,
+                compacted: true,
+            }])
             .collect();
         log.create_topics(&specs).await.unwrap();
         Self {
@@ -52,7 +61,13 @@ impl City {
     }
 
     fn deps(&self, hot: &Arc<MemoryStore>) -> Deps {
+        let rules = Registry::new(self.log.clone(), rules::TOPIC.into(), |_, value| {
+            StoredRule::from_json(value).map_err(|invalid| invalid.to_string())
+        });
+        let rules = Arc::new(rules);
+        tokio::spawn(rules.clone().run(CancellationToken::new()));
         Deps {
+            rules,
             log: self.log.clone(),
             hot: hot.clone(),
             streets: StreetNetwork::gothenburg(),

@@ -1,5 +1,6 @@
 //! The platform as its users meet it. Each file is one thing that must hold.
 
+mod alerts;
 mod bad_input;
 mod command_line;
 mod compose_file;

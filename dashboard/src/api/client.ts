@@ -1,4 +1,5 @@
 import type {
+  Alert,
   Camera,
   City,
   CitySummary,
@@ -52,6 +53,22 @@ async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
   return (await response.json()) as T;
 }
 
+async function post<T>(path: string, body: unknown): Promise<T> {
+  let response: Response;
+  try {
+    response = await fetch(path, {
+      method: 'POST',
+      headers: { accept: 'application/json', 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+      signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+    });
+  } catch {
+    throw new ApiError(path, 0, 'the server does not answer');
+  }
+  if (!response.ok) throw new ApiError(path, response.status, await detailOf(response));
+  return (await response.json()) as T;
+}
+
 /** Every REST call the dashboard makes. All go to the page's own origin. */
 export const api = {
   city: (signal?: AbortSignal) => get<City>('/api/city', signal),
@@ -60,6 +77,9 @@ export const api = {
     get<Vehicle[]>(`/api/vehicles/locations?limit=${limit}`, signal),
   vehicle: (id: string, signal?: AbortSignal) =>
     get<VehicleWithTrail>(`/api/vehicles/${encodeURIComponent(id)}`, signal),
+  alerts: (signal?: AbortSignal) => get<Alert[]>('/api/alerts?status=active', signal),
+  acknowledge: (id: string, author: string) =>
+    post<Alert>(`/api/alerts/${encodeURIComponent(id)}/acknowledge`, { author }),
   incidents: (signal?: AbortSignal) => get<Incident[]>('/api/emergencies/active', signal),
   traffic: (signal?: AbortSignal) => get<RoadTraffic[]>('/api/traffic/conditions', signal),
   stations: (signal?: AbortSignal) => get<WeatherStation[]>('/api/weather/stations', signal),

@@ -62,6 +62,27 @@ export interface Incident extends Placed {
   road_id?: string | null;
 }
 
+/** What a rule found, from raised to cleared. */
+export interface Alert {
+  alert_id: string;
+  rule: string;
+  subject: string;
+  severity: string;
+  /** raised, updated, acknowledged, cleared */
+  status: string;
+  value?: number | null;
+  threshold?: number | null;
+  /** Not every alert has a place. */
+  latitude?: number;
+  longitude?: number;
+  started_at: string;
+  timestamp: string;
+  message: string;
+  sources?: string[];
+  acknowledged_by?: string;
+  note?: string | null;
+}
+
 export interface RoadTraffic {
   road_id: string;
   road_name?: string | null;
@@ -144,4 +165,4 @@ export interface StreetProperties {
 export type Streets = GeoJSON.FeatureCollection<GeoJSON.LineString, StreetProperties>;
 
 /** What a subscription can be made to. */
-export type Channel = 'vehicles' | 'emergencies' | 'traffic' | 'weather' | 'city';
+export type Channel = 'vehicles' | 'emergencies' | 'traffic' | 'weather' | 'alerts' | 'city';

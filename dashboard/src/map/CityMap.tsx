@@ -12,7 +12,7 @@ import { type Map as MapLibreMap, setWorkerUrl } from 'maplibre-gl';
 import workerUrl from 'maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url';
 import 'maplibre-gl/dist/maplibre-gl.css';
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
-import type { Bbox, Camera, City, Incident, Streets, WeatherStation } from '../api/types';
+import type { Alert, Bbox, Camera, City, Incident, Streets, WeatherStation } from '../api/types';
 import { useLive } from '../state/live';
 import { setView, watchVehicles } from '../state/session';
 import { useUi } from '../state/ui';
@@ -59,6 +59,8 @@ function hoveredOf(info: PickingInfo, scene: SceneLoop | null): Hovered | null {
     }
     case 'incidents':
       return { kind: 'incident', id: (info.object as Incident).incident_id };
+    case 'alerts':
+      return { kind: 'alert', id: (info.object as Alert).alert_id };
     case 'stations':
       return { kind: 'station', id: (info.object as WeatherStation).station_id };
     case 'cameras':
@@ -99,7 +101,8 @@ export function CityMap({ city }: { city: City | null }) {
       },
       onClick: (info) => {
         const hit = hoveredOf(info, scene.current);
-        if (hit?.kind === 'vehicle' || hit?.kind === 'incident') useUi.getState().select(hit);
+        if (hit?.kind === 'vehicle' || hit?.kind === 'incident' || hit?.kind === 'alert')
+          useUi.getState().select({ kind: hit.kind, id: hit.id });
         else useUi.getState().select(null);
       },
       onHover: (info) => {

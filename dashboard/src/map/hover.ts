@@ -4,6 +4,7 @@ import { create } from 'zustand';
 export type Hovered =
   | { kind: 'vehicle'; id: string }
   | { kind: 'incident'; id: string }
+  | { kind: 'alert'; id: string }
   | { kind: 'station'; id: string }
   | { kind: 'camera'; id: string }
   | { kind: 'street'; id: string };

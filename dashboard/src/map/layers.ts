@@ -1,9 +1,9 @@
 import type { Layer } from '@deck.gl/core';
 import { IconLayer, PathLayer, ScatterplotLayer, TextLayer } from '@deck.gl/layers';
-import type { Camera, Incident, TrailPoint, WeatherStation } from '../api/types';
+import type { Alert, Camera, Incident, TrailPoint, WeatherStation } from '../api/types';
 import { formatNumber } from '../format/number';
 import type { LayerName } from '../state/ui';
-import { SEVERITY_SIZE_PX, severityColor, type ThemeName, toSeverity } from '../theme/scales';
+import { SEVERITY_SIZE_PX, type Severity, severityColor, type ThemeName, toSeverity } from '../theme/scales';
 import type { FleetBuffers } from './fleet-buffers';
 import type { Atlas } from './icons';
 import { PALETTES } from './palette';
@@ -14,6 +14,7 @@ export interface Scene {
   incidents: readonly Incident[];
   /** Share 0..1 of the present pulse, by incident, for those that pulse. */
   pulses: readonly { incident: Incident; share: number }[];
+  alerts: readonly Alert[];
   stations: readonly WeatherStation[];
   cameras: readonly Camera[];
   visible: Record<LayerName, boolean>;
@@ -29,6 +30,9 @@ export interface Scene {
   trail: readonly Pick<TrailPoint, 'longitude' | 'latitude'>[];
 }
 
+/** The worse, the stronger the ring. */
+const ALERT_LINE_PX: Record<Severity, number> = { critical: 3.5, high: 2.75, medium: 2, low: 1.25 };
+
 /** What a vehicle measures on screen in pixels: readable over a city, car-sized in a street. */
 export function vehicleSizePx(zoom: number, count = 0): number {
   const share = Math.min(1, Math.max(0, (zoom - 10) / 7));
@@ -43,6 +47,7 @@ export function buildLayers(scene: Scene): Layer[] {
     trailLayer(scene),
     ...(scene.visible.vehicles ? vehicleLayers(scene) : []),
     scene.visible.weather ? stationLayer(scene) : null,
+    scene.visible.alerts ? alertLayer(scene) : null,
     ...(scene.visible.incidents ? incidentLayers(scene) : []),
     selectionLayer(scene),
   ];
@@ -120,6 +125,34 @@ function incidentLayers({ incidents, pulses, incidentIcons, theme, scale }: Scen
       updateTriggers: { getSize: scale },
     }),
   ];
+}
+
+/** Alerts that have a place: an open ring around it, so that what it is about stays seen. */
+export const placed = (alerts: readonly Alert[]) =>
+  alerts.filter((alert) => alert.latitude !== undefined && alert.longitude !== undefined);
+
+const ACKNOWLEDGED_ALPHA = 90;
+
+function alertLayer({ alerts, theme, zoom, scale }: Scene): Layer {
+  return new ScatterplotLayer({
+    id: 'alerts',
+    data: placed(alerts),
+    filled: true,
+    stroked: true,
+    radiusUnits: 'pixels',
+    lineWidthUnits: 'pixels',
+    getPosition: (alert: Alert) => [alert.longitude ?? 0, alert.latitude ?? 0],
+    getRadius: (vehicleSizePx(zoom) * 0.6 + 5) * scale,
+    getLineWidth: (alert: Alert) => ALERT_LINE_PX[toSeverity(alert.severity)] * scale,
+    getLineColor: (alert: Alert) => [
+      ...severityColor(toSeverity(alert.severity), theme),
+      alert.status === 'acknowledged' ? ACKNOWLEDGED_ALPHA : 255,
+    ],
+    // Nearly nothing, but a pointer inside the ring hits it.
+    getFillColor: (alert: Alert) => [...severityColor(toSeverity(alert.severity), theme), 22],
+    pickable: true,
+    updateTriggers: { getLineColor: theme, getFillColor: theme, getLineWidth: scale },
+  });
 }
 
 function cameraLayer({ cameras, vehicleIcons, theme, zoom, scale }: Scene): Layer {

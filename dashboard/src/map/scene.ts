@@ -108,6 +108,7 @@ export class SceneLoop {
       fleet: this.fleet,
       incidents: live.incidents,
       pulses: this.pulses(live.incidents, now_ms),
+      alerts: live.alerts,
       stations: live.stations,
       cameras: live.cameras,
       visible: ui.layers,
@@ -128,6 +129,11 @@ export class SceneLoop {
         selected: incident ? { lon: incident.longitude, lat: incident.latitude } : null,
         trail: [],
       };
+    }
+    if (selection?.kind === 'alert') {
+      const alert = useLive.getState().alerts.find((each) => each.alert_id === selection.id);
+      const { latitude: lat, longitude: lon } = alert ?? {};
+      return { selected: lat !== undefined && lon !== undefined ? { lon, lat } : null, trail: [] };
     }
     const track = selection && tracks.get(selection.id);
     if (!track) return { selected: null, trail: trail.id === selection?.id ? trail.points : [] };

@@ -1,4 +1,4 @@
-import type { Camera, Incident, RoadTraffic, Vehicle, WeatherStation } from '../api/types';
+import type { Alert, Camera, Incident, RoadTraffic, Vehicle, WeatherStation } from '../api/types';
 import { formatAge, parseTime } from '../format/age';
 import { formatHeading, formatNumber, humanize } from '../format/number';
 import { type Hovered, useHover } from '../map/hover';
@@ -30,6 +30,16 @@ const incidentText = (incident: Incident, now_ms: number): CardText => ({
     `${humanize(incident.status)}${incident.units?.length ? `, ${incident.units.join(', ')}` : ''}`,
   ],
   foot: `Began ${formatAge(startOf(incident), now_ms)}`,
+});
+
+const alertText = (alert: Alert, now_ms: number): CardText => ({
+  title: `${humanize(alert.rule)} · ${humanize(alert.severity)}`,
+  lines: [
+    alert.message,
+    `Measured ${formatNumber(alert.value, 1)}, threshold ${formatNumber(alert.threshold, 1)}`,
+    alert.acknowledged_by ? `Seen by ${alert.acknowledged_by}` : '',
+  ],
+  foot: `${alert.subject} · began ${formatAge(parseTime(alert.started_at), now_ms)}`,
 });
 
 const stationText = (station: WeatherStation, now_ms: number): CardText => ({
@@ -73,6 +83,10 @@ function textOf(hovered: Hovered, now_ms: number): CardText | null {
     case 'incident': {
       const incident = live.incidents.find((each) => each.incident_id === hovered.id);
       return incident ? incidentText(incident, now_ms) : null;
+    }
+    case 'alert': {
+      const alert = live.alerts.find((each) => each.alert_id === hovered.id);
+      return alert ? alertText(alert, now_ms) : null;
     }
     case 'station': {
       const station = live.stations.find((each) => each.station_id === hovered.id);

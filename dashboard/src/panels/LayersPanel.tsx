@@ -52,6 +52,15 @@ function Shape({ path }: { path: string }) {
   );
 }
 
+/** As alerts are drawn on the map. */
+function Ring() {
+  return (
+    <svg viewBox="0 0 32 32" className={styles.shape} aria-hidden="true">
+      <circle cx="16" cy="16" r="10" fill="none" stroke="currentColor" strokeWidth="4" />
+    </svg>
+  );
+}
+
 function SpeedScale() {
   const theme = useThemeName();
   return (
@@ -110,6 +119,7 @@ export function LayersPanel() {
   const summary = useLive((live) => live.summary);
   const inView = useLive((live) => (live.vehiclesKnown ? live.vehiclesInView : null));
   const incidents = useLive((live) => (live.incidentsKnown ? live.incidents.length : null));
+  const alerts = useLive((live) => (live.alertsKnown ? live.alerts.length : null));
   const stations = useLive((live) => (live.everLive ? live.stations.length : null));
   const cameras = useLive((live) => (live.everLive ? live.cameras.length : null));
   return (
@@ -122,6 +132,11 @@ export function LayersPanel() {
       </Row>
       <Row layer="incidents" name="Incidents" count={incidents}>
         <SeverityScale />
+      </Row>
+      <Row layer="alerts" name="Alerts" count={alerts}>
+        <p className={styles.note}>
+          <Ring /> around what it is about, stronger the worse
+        </p>
       </Row>
       <Row layer="weather" name="Weather stations" count={stations}>
         <p className={styles.note}>

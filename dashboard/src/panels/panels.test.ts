@@ -1,6 +1,8 @@
 // @vitest-environment jsdom
 import { describe, expect, it } from 'vitest';
-import type { Incident } from '../api/types';
+import type { Alert, Incident } from '../api/types';
+import { placed } from '../map/layers';
+import { byAttention } from './AlertsPanel';
 import { describeConnection } from './ConnectionPill';
 import { byUrgency } from './IncidentsPanel';
 import { vehicleKind } from './VehiclePanel';
@@ -51,5 +53,33 @@ describe('what a vehicle is called', () => {
     expect(vehicleKind({ ...placed, make: 'Volvo', model: 'EX30' })).toBe('Volvo EX30');
     expect(vehicleKind({ ...placed, vehicle_type: 'bus' })).toBe('Bus');
     expect(vehicleKind(placed)).toBe('Vehicle');
+  });
+});
+
+describe('the list of alerts', () => {
+  const alert = (alert_id: string, severity: string, status: string, minute: number): Alert => ({
+    alert_id,
+    severity,
+    status,
+    rule: 'overspeed',
+    subject: 'taxi-1',
+    message: 'fast',
+    started_at: `2026-01-01T00:0${minute}:00Z`,
+    timestamp: '2026-01-01T01:00:00Z',
+  });
+
+  it('has what nobody has seen first, then the worst, then the newest', () => {
+    const alerts = [
+      alert('seen', 'Critical', 'acknowledged', 5),
+      alert('old', 'High', 'raised', 1),
+      alert('low', 'Low', 'raised', 9),
+      alert('new', 'High', 'updated', 2),
+    ];
+    expect(alerts.sort(byAttention).map((each) => each.alert_id)).toEqual(['new', 'old', 'low', 'seen']);
+  });
+
+  it('shows on the map only what has a place', () => {
+    const here = { ...alert('here', 'Low', 'raised', 1), latitude: 57.7, longitude: 0 };
+    expect(placed([here, alert('nowhere', 'Low', 'raised', 1)])).toEqual([here]);
   });
 });

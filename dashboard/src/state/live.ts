@@ -1,6 +1,6 @@
 import { create } from 'zustand';
 import { type ConnectionState, initialConnection } from '../api/connection';
-import type { Bbox, Camera, City, CitySummary, Incident, Streets, WeatherStation } from '../api/types';
+import type { Alert, Bbox, Camera, City, CitySummary, Incident, Streets, WeatherStation } from '../api/types';
 import type { MinuteSpeed } from './history';
 import type { Lag } from './lag';
 
@@ -23,6 +23,9 @@ export interface LiveData {
   dataAt_ms: number;
   incidents: Incident[];
   incidentsKnown: boolean;
+  /** Alerts that are not cleared. */
+  alerts: Alert[];
+  alertsKnown: boolean;
   stations: WeatherStation[];
   cameras: Camera[];
   /** How far the layers are behind, null until known. */
@@ -50,6 +53,8 @@ export const useLive = create<LiveData>()(() => ({
   dataAt_ms: 0,
   incidents: [],
   incidentsKnown: false,
+  alerts: [],
+  alertsKnown: false,
   stations: [],
   cameras: [],
   lag: null,

@@ -3,6 +3,7 @@ import { encodeSubscribe, type ServerMessage, type SubscribeRequest } from '../a
 import { reduce } from '../api/reduce';
 import { LiveSocket } from '../api/socket';
 import type {
+  Alert,
   Bbox,
   Camera,
   Channel,
@@ -30,8 +31,11 @@ const CAMERA_POLL_MS = 30_000;
 const LAG_POLL_MS = 5_000;
 const HISTORY_POLL_MS = 15_000;
 const VIEW_COUNT_MS = 500;
+/** Until people sign in, all that is known of them is where they sit. */
+const ACKNOWLEDGED_BY = 'dashboard';
 
 const incidentsById = new Map<string, Incident>();
+const alertsById = new Map<string, Alert>();
 const stationsById = new Map<string, WeatherStation>();
 
 /** The last token of each channel and the box it was given for. */
@@ -104,7 +108,7 @@ function tokenFor(channel: Channel): string | undefined {
   return held && held.bbox === JSON.stringify(bbox) ? held.token : undefined;
 }
 
-const CHANNELS: readonly Channel[] = ['vehicles', 'emergencies', 'traffic', 'weather', 'city'];
+const CHANNELS: readonly Channel[] = ['vehicles', 'emergencies', 'traffic', 'weather', 'alerts', 'city'];
 
 /** After each connect: subscriptions by token, and by REST what no subscription carries. */
 function catchUp(): void {
@@ -117,10 +121,11 @@ function catchUp(): void {
 async function refetch(): Promise<void> {
   const before = new Map(frames);
   const untouched = (channel: Channel) => frames.get(channel) === before.get(channel);
-  const [summary, incidents, stations] = await Promise.allSettled([
+  const [summary, incidents, stations, alerts] = await Promise.allSettled([
     api.summary(),
     api.incidents(),
     api.stations(),
+    api.alerts(),
     loadCameras(),
     loadLag(),
     loadHistory(),
@@ -128,6 +133,9 @@ async function refetch(): Promise<void> {
   if (summary.status === 'fulfilled' && untouched('city')) applySummary(summary.value);
   if (incidents.status === 'fulfilled' && untouched('emergencies')) {
     applyIncidents({ type: 'snapshot', id: 'emergencies', data: incidents.value });
+  }
+  if (alerts.status === 'fulfilled' && untouched('alerts')) {
+    applyAlerts({ type: 'snapshot', id: 'alerts', data: alerts.value });
   }
   if (stations.status === 'fulfilled' && untouched('weather')) {
     applyStations({ type: 'snapshot', id: 'weather', data: stations.value });
@@ -205,6 +213,9 @@ function applyData(message: DataMessage): void {
     case 'weather':
       applyStations(message);
       break;
+    case 'alerts':
+      applyAlerts(message);
+      break;
     case 'city': {
       const summary = message.data.at(-1) as CitySummary | undefined;
       if (summary) applySummary(summary);
@@ -227,6 +238,24 @@ function applyIncidents(message: DataMessage): void {
     (incident) => incident.status.toLowerCase() !== 'resolved',
   );
   patch({ incidents, incidentsKnown: true });
+}
+
+function applyAlerts(message: DataMessage): void {
+  reduce<Alert>(alertsById, (alert) => alert.alert_id, message);
+  // What is cleared is told once more and then of no interest here.
+  for (const [id, alert] of alertsById) if (alert.status === 'cleared') alertsById.delete(id);
+  patch({ alerts: [...alertsById.values()], alertsKnown: true });
+}
+
+/** Says that somebody in front of this screen has seen the alert; why not, if it fails. */
+export async function acknowledge(id: string): Promise<string | null> {
+  try {
+    const alert = await api.acknowledge(id, ACKNOWLEDGED_BY);
+    applyAlerts({ type: 'update', id: 'alerts', data: [alert], removed: [] });
+    return null;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
 }
 
 function applyStations(message: DataMessage): void {

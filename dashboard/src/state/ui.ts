@@ -1,20 +1,29 @@
 import { create } from 'zustand';
 
-export const LAYERS = ['vehicles', 'congestion', 'incidents', 'weather', 'cameras', 'labels'] as const;
+export const LAYERS = [
+  'vehicles',
+  'congestion',
+  'incidents',
+  'alerts',
+  'weather',
+  'cameras',
+  'labels',
+] as const;
 export type LayerName = (typeof LAYERS)[number];
 
 export type ThemePreference = 'system' | 'dark' | 'light';
 
-export type Selection = { kind: 'vehicle'; id: string } | { kind: 'incident'; id: string } | null;
+export type Selection = { kind: 'vehicle' | 'incident' | 'alert'; id: string } | null;
 
 /** What the narrow screen's sheet shows. */
-export type SheetTab = 'incidents' | 'layers';
+export type SheetTab = 'incidents' | 'alerts' | 'layers';
 
 interface Remembered {
   theme: ThemePreference;
   layers: Record<LayerName, boolean>;
   layersOpen: boolean;
   incidentsOpen: boolean;
+  alertsOpen: boolean;
 }
 
 export interface UiState extends Remembered {
@@ -25,7 +34,7 @@ export interface UiState extends Remembered {
   sheetOpen: boolean;
   setTheme(theme: ThemePreference): void;
   toggleLayer(layer: LayerName): void;
-  setPanel(panel: 'layersOpen' | 'incidentsOpen', open: boolean): void;
+  setPanel(panel: 'layersOpen' | 'incidentsOpen' | 'alertsOpen', open: boolean): void;
   select(selection: Selection): void;
   follow(following: boolean): void;
   openSheet(tab: SheetTab): void;
@@ -40,12 +49,14 @@ const defaults: Remembered = {
     vehicles: true,
     congestion: true,
     incidents: true,
+    alerts: true,
     weather: false,
     cameras: false,
     labels: true,
   },
   layersOpen: true,
   incidentsOpen: true,
+  alertsOpen: false,
 };
 
 function recall(): Remembered {
@@ -58,9 +69,10 @@ function recall(): Remembered {
   }
 }
 
-function remember({ theme, layers, layersOpen, incidentsOpen }: UiState): void {
+function remember({ theme, layers, layersOpen, incidentsOpen, alertsOpen }: UiState): void {
   try {
-    localStorage.setItem(STORAGE_KEY, JSON.stringify({ theme, layers, layersOpen, incidentsOpen }));
+    const remembered: Remembered = { theme, layers, layersOpen, incidentsOpen, alertsOpen };
+    localStorage.setItem(STORAGE_KEY, JSON.stringify(remembered));
   } catch {
     // Not remembered, nothing else lost.
   }

@@ -25,8 +25,6 @@ pub(crate) struct Mirror {
     /// Tells this mirror's change numbers from those of any other, so that a
     /// resume token of an earlier process is recognised as such.
     epoch: u64,
-    /// What is there of a kind that nothing writes yet.
-    nothing: RwLock<Table>,
 }
 
 impl Mirror {
@@ -38,7 +36,6 @@ impl Mirror {
         Self {
             tables: std::array::from_fn(|_| RwLock::new(Table::default())),
             epoch,
-            nothing: RwLock::default(),
         }
     }
 
@@ -48,11 +45,6 @@ impl Mirror {
 
     pub fn table(&self, kind: Kind) -> RwLockReadGuard<'_, Table> {
         self.tables[kind as usize].read()
-    }
-
-    /// The table of `kind`; the empty one for `None`.
-    pub fn table_or_empty(&self, kind: Option<Kind>) -> RwLockReadGuard<'_, Table> {
-        kind.map_or_else(|| self.nothing.read(), |kind| self.table(kind))
     }
 
     /// The JSON of one value.

@@ -1,6 +1,7 @@
 //! The REST resources, one file each. All read the mirror or the shared state;
 //! none waits for the hot store.
 
+pub(crate) mod alerts;
 pub(crate) mod analytics;
 pub(crate) mod cameras;
 pub(crate) mod city;
@@ -10,6 +11,7 @@ pub(crate) mod ingest;
 pub(crate) mod lag;
 pub(crate) mod metrics;
 pub(crate) mod root;
+pub(crate) mod rules;
 pub(crate) mod sql;
 pub(crate) mod stats;
 pub(crate) mod traffic;

@@ -61,6 +61,8 @@ impl BoundingBox {
 pub(crate) struct Filter {
     pub bbox: Option<BoundingBox>,
     pub ids: Option<BTreeSet<String>>,
+    /// Alerts that are over are told when they end and are in no snapshot.
+    pub begins_with_active: bool,
 }
 
 impl Filter {
@@ -74,6 +76,13 @@ impl Filter {
         let inside = |bbox: &BoundingBox| item.location.is_some_and(|place| bbox.contains(place));
         self.bbox.as_ref().is_none_or(inside)
             && self.ids.as_ref().is_none_or(|ids| ids.contains(id))
+    }
+
+    /// Whether `item`, which passes, is what a snapshot shows.
+    pub fn shows_at_first(&self, item: &Item) -> bool {
+        // Within a JSON text the quotes would be escaped: this is the field.
+        const CLEARED: &[u8] = br#""status":"cleared""#;
+        !self.begins_with_active || memchr::memmem::find(&item.value, CLEARED).is_none()
     }
 
     /// Equal for equal filters: a resume token is good only for the filter that

@@ -40,15 +40,15 @@ const CHANNELS: [(&str, Channel); 6] = [
 ];
 
 impl Channel {
-    /// The hot values that it carries; nothing writes alerts yet.
-    pub fn kind(self) -> Option<Kind> {
+    /// The hot values that it carries.
+    pub fn kind(self) -> Kind {
         match self {
-            Channel::Vehicles => Some(Kind::Vehicle),
-            Channel::Emergencies => Some(Kind::Incident),
-            Channel::Traffic => Some(Kind::Road),
-            Channel::Weather => Some(Kind::Station),
-            Channel::City => Some(Kind::CitySummary),
-            Channel::Alerts => None,
+            Channel::Vehicles => Kind::Vehicle,
+            Channel::Emergencies => Kind::Incident,
+            Channel::Traffic => Kind::Road,
+            Channel::Weather => Kind::Station,
+            Channel::City => Kind::CitySummary,
+            Channel::Alerts => Kind::Alert,
         }
     }
 
@@ -159,6 +159,7 @@ fn subscribe(fields: &Map<String, Value>) -> Result<Subscribe, String> {
         filter: Filter {
             bbox,
             ids: given("ids").map(ids).transpose()?,
+            begins_with_active: channel == Channel::Alerts,
         },
         max_hz: given("max_hz").map_or(Ok(HZ_DEFAULT), max_hz)?,
         resume: given("resume").map(resume).transpose()?,

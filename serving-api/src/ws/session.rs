@@ -160,7 +160,7 @@ impl Session {
     /// Continues what the client has, on this connection or by its token; else
     /// begins with everything.
     fn begin(&self, request: &Subscribe, existing: Option<Named>) -> (Subscription, Difference) {
-        let table = self.app.mirror.table_or_empty(request.channel.kind());
+        let table = self.app.mirror.table(request.channel.kind());
         let filter = request.filter.clone();
         if let Some(mut named) = existing.filter(|named| named.channel == request.channel) {
             let difference = named.subscription.change_filter(filter, &table);
@@ -254,7 +254,7 @@ impl Session {
         named.due_at = Instant::now() + named.every;
         let difference = named
             .subscription
-            .advance(&self.app.mirror.table_or_empty(named.channel.kind()))?;
+            .advance(&self.app.mirror.table(named.channel.kind()))?;
         let named = &self.subscriptions[index];
         let token = self.token(named.channel, &named.subscription);
         Some(protocol::difference(&named.id, &difference, &token))

@@ -49,7 +49,9 @@ impl Subscription {
             .changed_since(0)
             .filter(|(id, item)| filter.passes(id, item))
         {
-            difference.data.push(item.value.clone());
+            if filter.shows_at_first(item) {
+                difference.data.push(item.value.clone());
+            }
             if !is_everything {
                 held.insert(id.clone());
             }

@@ -6,6 +6,7 @@ mod common;
 mod failing;
 mod ingest;
 mod rest;
+mod rules;
 mod service;
 mod sql;
 mod websocket;

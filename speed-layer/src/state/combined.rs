@@ -9,10 +9,11 @@ use events::window::{PANE_US, Pane};
 use events::{Event, Offset, Stream, TopicPartition};
 use foldhash::{HashMap, HashSet};
 use hot_store::{Kind, Update};
+use rules::{AlertStep, PaneFact};
 use streets::{FreeFlow, SegmentIndex, StreetNetwork};
 
+use super::city_hooks::CityHooks;
 use super::ground::Streets;
-use super::hooks::CityHooks;
 use super::is_live;
 use super::panes::{PaneKey, Partial, pane_start};
 use super::shared::{Group, Remote, Shared};
@@ -115,6 +116,8 @@ pub(crate) struct CombinedOutput {
     pub(crate) updates: Vec<Update>,
     /// Closed windows, for the topic `windows`.
     pub(crate) closed: Vec<Event>,
+    /// What rules over all partitions say, for the topic of alerts.
+    pub(crate) alerts: Vec<AlertStep>,
 }
 
 /// What the combining process keeps beyond the partitions' own state.
@@ -304,7 +307,7 @@ impl Combined {
                 .max(until_us.saturating_sub(CORRECTED_FOR_US))
                 .min(until_us)
                 .max(dropped_us);
-            self.hooks.on_time(watermark_us);
+            self.hooks.on_time(group, watermark_us);
         }
     }
 
@@ -335,15 +338,24 @@ impl Combined {
                 aggregate: partial.aggregate,
                 is_final: end_us <= until_us,
             };
-            self.hooks.on_pane(&pane);
             if pane.is_final {
                 let is_correction = end_us <= before_us;
                 self.corrected += u64::from(is_correction);
-                if let (PaneKey::Segment(segment), false) = (&key, is_correction)
+                let segment = match &key {
+                    PaneKey::Segment(index) => Some(*index),
+                    _ => None,
+                };
+                if let (Some(segment), false) = (segment, is_correction)
                     && let Some(mean_kmh) = pane.aggregate.moments.mean()
                 {
-                    self.free_flow.observe(*segment, mean_kmh, start_us);
+                    self.free_flow.observe(segment, mean_kmh, start_us);
                 }
+                let fact = PaneFact {
+                    pane: &pane,
+                    free_flow_kmh: segment.map(|segment| self.free_flow.get(segment)),
+                    location: middle_of(&key, streets),
+                };
+                self.hooks.on_closed_pane(group_of(&key), &fact);
                 output.closed.push(pane.to_event());
             }
             if is_live(Kind::Window, partial.appended_at_us, now_us) {
@@ -449,6 +461,18 @@ fn decode_shown(bytes: &[u8]) -> HashMap<TopicPartition, Offset> {
     lines
         .filter_map(|(id, offset)| Some((TopicPartition::parse(id)?, offset.parse().ok()?)))
         .collect()
+}
+
+/// Where on the map a window is shown.
+fn middle_of(key: &PaneKey, streets: &Streets) -> Option<events::Location> {
+    match key {
+        PaneKey::Cell(cell) => events::h3::cell_center(*cell),
+        PaneKey::Segment(segment) => {
+            let line = &streets.network().segment(*segment).line;
+            line.get(line.len() / 2).copied()
+        }
+        PaneKey::City | PaneKey::Station(_) => None,
+    }
 }
 
 fn group_of(key: &PaneKey) -> Group {

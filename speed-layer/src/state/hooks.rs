@@ -4,64 +4,120 @@
 //! records call it again and must find the same. State of devices and of what a
 //! partition's records are about lives in [`PartitionHooks`], stored with the
 //! partition's checkpoints; state that follows from the whole city in
-//! [`CityHooks`], stored by the process that combines partitions.
+//! [`CityHooks`](super::city_hooks::CityHooks), stored by the process that
+//! combines partitions.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
-use events::window::Pane;
-use events::{DeviceId, Event};
+use events::{Body, DeviceId, Event, Location};
+use rules::{AlertStep, Engine, Fix, IncidentFact, Reading, RuleSet, SegmentFact};
 use tracks::{Accepted, Track};
 
+use super::alerts::Alerts;
+use super::ground::Streets;
 use super::partition::Extra;
 
 /// State of one partition.
-#[derive(Debug, Default)]
-pub(crate) struct PartitionHooks {}
+pub(crate) struct PartitionHooks {
+    engine: Engine,
+    /// What the partition's own records say of alerts.
+    pub(crate) alerts: Alerts,
+    /// What its rules have to say, in the order in which it followed.
+    steps: Vec<AlertStep>,
+}
 
 impl PartitionHooks {
-    /// A fix was believed; its track has taken it in.
-    pub(crate) fn on_fix(&mut self, _event: &Event, _fix: &Accepted, _track: &Track<Extra>) {}
+    pub(crate) fn new(rules: Arc<RuleSet>) -> Self {
+        Self {
+            engine: Engine::new(rules),
+            alerts: Alerts::default(),
+            steps: Vec::new(),
+        }
+    }
 
-    /// A station reported; `is_newest` of that station.
-    pub(crate) fn on_reading(&mut self, _event: &Event, _is_newest: bool) {}
+    /// Goes on with other rules.
+    pub(crate) fn set_rules(&mut self, rules: Arc<RuleSet>) {
+        self.engine.set_rules(rules, &mut self.steps);
+    }
+
+    /// A fix was believed; its track has taken it in.
+    pub(crate) fn on_fix(
+        &mut self,
+        event: &Event,
+        fix: &Accepted,
+        _track: &Track<Extra>,
+        streets: &Streets,
+    ) {
+        if !fix.in_order {
+            return;
+        }
+        let segment = fix.segment.map(|index| {
+            let segment = streets.network().segment(index);
+            SegmentFact {
+                id: &segment.id,
+                limit_kmh: segment.free_flow_kmh,
+                free_flow_kmh: segment.free_flow_kmh,
+            }
+        });
+        self.engine.on_fix(&Fix { event, segment }, &mut self.steps);
+    }
+
+    /// A station or camera reported; `is_newest` of it.
+    pub(crate) fn on_reading(&mut self, event: &Event, is_newest: bool) {
+        if is_newest {
+            self.engine.on_reading(&Reading { event }, &mut self.steps);
+        }
+    }
 
     /// An incident was reported or changed; `is_newest` of that incident.
-    pub(crate) fn on_incident(&mut self, _event: &Event, _is_newest: bool) {}
+    pub(crate) fn on_incident(&mut self, event: &Event, is_newest: bool) {
+        if is_newest {
+            self.engine
+                .on_incident(&IncidentFact { event }, &mut self.steps);
+        }
+    }
 
-    /// The partition's watermark has come this far.
-    pub(crate) fn on_time(&mut self, _watermark_us: i64) {}
+    /// A step of an alert, whoever wrote it.
+    pub(crate) fn on_alert(&mut self, event: &Event, appended_at_us: i64) {
+        self.alerts.fold(event, appended_at_us);
+    }
+
+    /// The partition's watermark has come this far: called before each record.
+    #[inline]
+    pub(crate) fn on_time(&mut self, watermark_us: i64) {
+        self.engine.on_time(watermark_us, &mut self.steps);
+    }
+
+    /// A device was heard at that time: after a restart, before the first record.
+    pub(crate) fn remember(&mut self, device_id: &str, at_us: i64, location: Option<Location>) {
+        self.engine.remember(device_id, at_us, location, None);
+    }
+
+    /// The same of what said something about itself.
+    pub(crate) fn remember_message(&mut self, event: &Event) {
+        if !matches!(event.body, Body::Incident(_)) {
+            self.remember(&event.device_id, event.timestamp_us, event.location());
+        }
+    }
 
     /// A device was forgotten.
     pub(crate) fn on_forgotten(&mut self, _device_id: &DeviceId) {}
 
+    /// What the rules said since the last call.
+    pub(crate) fn take_steps(&mut self) -> Vec<AlertStep> {
+        std::mem::take(&mut self.steps)
+    }
+
     /// What changed since the last call, for a checkpoint.
     pub(crate) fn drain_cells(&mut self) -> Vec<(String, Option<Bytes>)> {
-        Vec::new()
+        let mut cells = self.engine.take_cells();
+        self.alerts.drain_cells(&mut cells);
+        cells
     }
 
     /// Takes a stored cell up; false where it is none of these.
-    pub(crate) fn restore(&mut self, _key: &str, _value: &[u8]) -> bool {
-        false
-    }
-}
-
-/// State of what follows from all partitions.
-#[derive(Debug, Default)]
-pub(crate) struct CityHooks {}
-
-impl CityHooks {
-    /// A window changed, or was closed.
-    pub(crate) fn on_pane(&mut self, _pane: &Pane) {}
-
-    /// The watermark of all partitions has come this far.
-    pub(crate) fn on_time(&mut self, _watermark_us: i64) {}
-
-    /// What changed since the last call.
-    pub(crate) fn drain_cells(&mut self) -> Vec<(String, Option<Bytes>)> {
-        Vec::new()
-    }
-
-    /// Takes a stored cell up; false where it is none of these.
-    pub(crate) fn restore(&mut self, _key: &str, _value: &[u8]) -> bool {
-        false
+    pub(crate) fn restore(&mut self, key: &str, value: &[u8]) -> bool {
+        self.alerts.restore(key, value) || self.engine.restore_cell(key, value, &mut self.steps)
     }
 }

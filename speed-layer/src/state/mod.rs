@@ -4,7 +4,11 @@
 //! as cells at checkpoints and depends on nothing else. What follows from
 //! several partitions is combined of them ([`Combined`]) when it is written.
 
+#[cfg(test)]
+mod alert_tests;
+mod alerts;
 mod city;
+mod city_hooks;
 mod combined;
 mod ground;
 mod hexagons;
@@ -24,6 +28,7 @@ use bytes::Bytes;
 use events::{Event, Offset, Stream, TopicPartition};
 use foldhash::HashSet;
 use hot_store::{Cell, Kind};
+use rules::{AlertStep, RuleSet};
 use streets::StreetNetwork;
 
 use crate::config::SpeedConfig;
@@ -85,6 +90,7 @@ pub struct State {
     /// Devices whose records are in several partitions: their producer does not
     /// key by device.
     spread: HashSet<u64>,
+    rules: Arc<RuleSet>,
     counts: [Counts; Stream::ALL.len()],
     rate: city::EventRate,
 }
@@ -101,9 +107,28 @@ impl State {
             combined: Combined::new(streets),
             homes: foldhash::HashMap::default(),
             spread: HashSet::default(),
+            rules: Arc::default(),
             counts: [Counts::default(); Stream::ALL.len()],
             rate: city::EventRate::default(),
         }
+    }
+
+    /// Goes on with other rules; before the first partition is assigned, with these.
+    pub fn set_rules(&mut self, rules: Arc<RuleSet>) {
+        for partition in self.partitions.iter_mut().flatten() {
+            partition.hooks.set_rules(rules.clone());
+        }
+        self.combined.hooks.set_rules(rules.clone());
+        self.rules = rules;
+    }
+
+    /// What the rules of this process's partitions said since the last call, those
+    /// included that are catching up: what was said before is known by its id.
+    pub fn take_alert_steps(&mut self) -> Vec<AlertStep> {
+        let partitions = self.partitions.iter_mut().flatten();
+        partitions
+            .flat_map(|partition| partition.hooks.take_steps())
+            .collect()
     }
 
     /// Takes over a partition of `stream` with the cells of its last checkpoint,
@@ -116,7 +141,7 @@ impl State {
     ) -> Slot {
         self.revoke(id);
         self.combined.remotes.remove(id);
-        let mut partition = Partition::new(id, stream, &self.config);
+        let mut partition = Partition::new(id, stream, &self.config, self.rules.clone());
         for (key, value) in cells {
             let own = partition.tracker.restore_cell(key, value, &self.streets)
                 || partition.hooks.restore(key, value);
@@ -125,7 +150,7 @@ impl State {
             }
             match key.as_str() {
                 FLUSHED => partition.flushed = read_offset(value).unwrap_or_default(),
-                CHECKPOINT => {}
+                CHECKPOINT | crate::alert_outbox::NOTED => {}
                 _ => partition.shared.restore(key, value, &self.streets),
             }
         }
@@ -221,6 +246,7 @@ impl State {
     pub(crate) fn caught_up(&mut self, slot: Slot) {
         let partition = self.partition_mut(slot);
         partition.take_unshown();
+        partition.hooks.alerts.clear_unshown();
         partition.is_catching_up = false;
     }
 
@@ -273,6 +299,7 @@ impl State {
 
     /// Takes up what the combining process has stored.
     pub(crate) fn restore_combined(&mut self, cells: &[(String, Bytes)]) {
+        self.combined.hooks.begin_restore();
         for (key, value) in cells {
             self.combined.restore(key, value);
         }

@@ -1,9 +1,12 @@
 //! One partition: all that its records amount to, and nothing of any other.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use compact_str::CompactString;
 use events::window::PANE_US;
 use events::{Body, Event, Offset, Stream, TopicPartition};
+use rules::RuleSet;
 use tracks::{Accepted, DeviceSlot, Motion, Tracker, Verdict, hash64};
 
 use super::ground::Streets;
@@ -20,7 +23,7 @@ use hot_store::Kind;
 /// Things that said nothing for this long by the log's clock are forgotten.
 const KEEP_LATEST_US: i64 = 24 * 3_600_000_000;
 
-/// Rules that depend on time alone look at it this often, by the watermark.
+/// What the tracks no longer need is let go this often, by the watermark.
 const TIME_STEP_US: i64 = 1_000_000;
 
 /// What is kept with a device's track and follows from records still to come:
@@ -80,11 +83,16 @@ pub(crate) struct Partition {
 }
 
 impl Partition {
-    pub(crate) fn new(id: &TopicPartition, stream: Stream, config: &SpeedConfig) -> Self {
+    pub(crate) fn new(
+        id: &TopicPartition,
+        stream: Stream,
+        config: &SpeedConfig,
+        rules: Arc<RuleSet>,
+    ) -> Self {
         Self {
             shared: Shared::new(id.clone(), stream, config),
             tracker: Tracker::new(config.limits()),
-            hooks: PartitionHooks::default(),
+            hooks: PartitionHooks::new(rules),
             is_catching_up: false,
             flushed: 0,
             unshown: Vec::new(),
@@ -108,10 +116,10 @@ impl Partition {
             .watermark
             .observe(event.timestamp_us, appended_at_us);
         let watermark_us = self.shared.watermark.current_us();
+        // At the same records in every replay, unlike a timer.
+        self.hooks.on_time(watermark_us);
         if watermark_us >= self.next_time_us {
-            // At the same records in every replay, unlike a timer.
             self.next_time_us = watermark_us.saturating_add(TIME_STEP_US);
-            self.hooks.on_time(watermark_us);
             self.tracker.pass(watermark_us);
         }
         match &event.body {
@@ -125,7 +133,8 @@ impl Partition {
                     Verdict::Inaccurate => counts.inaccurate += 1,
                     Verdict::Teleport => counts.teleports += 1,
                     Verdict::Accepted(accepted) => {
-                        return self.take_fix(event, accepted, appended_at_us, hexagons, counts);
+                        let at = (streets, hexagons);
+                        return self.take_fix(event, accepted, appended_at_us, at, counts);
                     }
                 }
                 Folded::Nothing
@@ -137,6 +146,10 @@ impl Partition {
                 }
                 self.take_message(event, offset, appended_at_us, watermark_us, counts)
             }
+            Body::Alert(_) => {
+                self.hooks.on_alert(&event, appended_at_us);
+                Folded::Nothing
+            }
             _ => Folded::Nothing,
         }
     }
@@ -147,7 +160,7 @@ impl Partition {
         event: Event,
         accepted: Accepted,
         appended_at_us: i64,
-        hexagons: &mut Hexagons,
+        (streets, hexagons): (&Streets, &mut Hexagons),
         counts: &mut Counts,
     ) -> Folded {
         let Some(track) = self.tracker.track_mut(accepted.device) else {
@@ -184,7 +197,7 @@ impl Partition {
                 );
             }
         }
-        self.hooks.on_fix(&event, &accepted, track);
+        self.hooks.on_fix(&event, &accepted, track, streets);
         let extra = &mut track.extra;
         if accepted.in_order {
             extra.body = Some(event.body);
@@ -242,7 +255,7 @@ impl Partition {
             .latest
             .is_newest(&id, (event.timestamp_us, offset));
         match &event.body {
-            Body::Weather(_) => self.hooks.on_reading(&event, is_newest),
+            Body::Weather(_) | Body::Camera(_) => self.hooks.on_reading(&event, is_newest),
             Body::Incident(_) => self.hooks.on_incident(&event, is_newest),
             _ => {}
         }
@@ -283,12 +296,18 @@ impl Partition {
         let all: Vec<DeviceSlot> = self.tracker.tracks().map(|(slot, _)| slot).collect();
         for slot in all {
             if let Some(track) = self.tracker.track_mut(slot) {
+                let at_us = track.order().0;
+                self.hooks
+                    .remember(track.device_id(), at_us, Some(track.location()));
                 track.extra.is_registered = true;
                 if track.order().1 >= self.flushed {
                     track.extra.is_trail_unshown = true;
                     self.unshown_trails.push(slot);
                 }
             }
+        }
+        for latest in self.shared.latest.by_id.values() {
+            self.hooks.remember_message(&latest.event);
         }
     }
 
@@ -299,6 +318,7 @@ impl Partition {
             self.hooks.on_forgotten(&device_id);
         }
         self.shared.latest.forget(appended_us, KEEP_LATEST_US);
+        self.hooks.alerts.forget(appended_us);
     }
 
     /// What its vehicles do at `now_us`. `is_counted` says which are counted here.

@@ -1,5 +1,6 @@
 //! What readers see: hot values made of the state.
 
+use compact_str::CompactString;
 use events::time::format_rfc3339;
 use events::{Body, Stream, TopicPartition};
 use hot_store::{Cell, Kind, Update};
@@ -170,9 +171,29 @@ impl State {
             remotes.values().map(|remote| &remote.shared),
         );
         combined.show_panes(&parts, watermarks_us, &self.streets, now_us, &mut output);
+        let incidents = active_incidents(&parts, now_us);
+        combined.hooks.on_incidents(incidents.into_iter());
+        output.alerts = combined.hooks.take_steps();
         drop(parts);
         combined.remotes = remotes;
         output
+    }
+
+    /// Alerts of which something new is to be shown.
+    pub(crate) fn drain_alerts(&mut self, now_us: i64) -> Vec<Update> {
+        let partitions = self.partitions.iter_mut().flatten();
+        partitions
+            .filter(|partition| !partition.is_catching_up)
+            .flat_map(|partition| partition.hooks.alerts.take_unshown(now_us))
+            .collect()
+    }
+
+    /// Alerts that are not over, in this process's partitions.
+    pub(crate) fn active_alerts(&self) -> usize {
+        let partitions = self.partitions.iter().flatten();
+        partitions
+            .map(|partition| partition.hooks.alerts.active())
+            .sum()
     }
 
     /// What the combining process stores with values that [`State::combine`] made.
@@ -256,6 +277,23 @@ fn all_parts<'a>(
         .flatten()
         .map(|partition| &partition.shared);
     own.chain(remotes).collect()
+}
+
+/// The incidents that go on, each once, and since when.
+fn active_incidents<'a>(parts: &[&'a Shared], now_us: i64) -> Vec<(&'a Latest, i64)> {
+    let stream = Stream::EmergencyIncidentData;
+    let reporting = parts.iter().filter(|part| part.stream == stream);
+    let mut ids: Vec<&CompactString> = reporting
+        .flat_map(|part| part.latest.by_id.keys())
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids.into_iter()
+        .filter_map(|id| newest_of(parts, stream, id))
+        .filter(|(latest, _)| {
+            !latest.is_over() && is_live(Kind::Incident, latest.appended_at_us, now_us)
+        })
+        .collect()
 }
 
 fn latest_update(

@@ -63,7 +63,7 @@ fn strip(west: f64, east: f64) -> Filter {
     };
     Filter {
         bbox: Some(bbox),
-        ids: None,
+        ..Filter::default()
     }
 }
 
@@ -81,8 +81,8 @@ fn filters() -> impl Strategy<Value = Filter> {
         Just(Filter::default()),
         (0.0..10.0, 0.0..10.0).prop_map(|(a, b): (f64, f64)| strip(a.min(b), a.max(b))),
         prop::collection::btree_set(0u8..8, 0..5).prop_map(|ids| Filter {
-            bbox: None,
             ids: Some(ids.iter().map(u8::to_string).collect::<BTreeSet<_>>()),
+            ..Filter::default()
         }),
     ]
 }

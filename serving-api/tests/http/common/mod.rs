@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use event_log::local::{LocalLog, LocalLogConfig};
+use event_log::registry::Registry;
 use event_log::{EventLog, TopicSpec};
 use events::TopicNames;
 use events::health::HealthBoard;
@@ -15,6 +16,7 @@ use hot_store::{HotBatch, HotStore, Kind, Update};
 use lake::Lake;
 use lake::query::{QueryConfig, SqlEngine};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use rules::StoredRule;
 use serde_json::Value;
 use serving_api::{Deps, HttpConfig, serve};
 use streets::StreetNetwork;
@@ -74,7 +76,13 @@ pub async fn start_with(setup: Setup) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("its address");
     let health = HealthBoard::default();
+    let rules = Registry::new(log.clone(), rules::TOPIC.into(), |_, value| {
+        StoredRule::from_json(value).map_err(|invalid| invalid.to_string())
+    });
+    let rules = Arc::new(rules);
+    tokio::spawn(rules.clone().run(shutdown.clone()));
     let deps = Deps {
+        rules,
         hot: hot.clone(),
         log: log.clone(),
         engine,
@@ -128,6 +136,13 @@ async fn local_log(folder: &TempDir, topics: &TopicNames) -> Arc<dyn EventLog> {
             retention_bytes: None,
             compacted: false,
         })
+        .chain([TopicSpec {
+            name: rules::TOPIC.into(),
+            partitions: 1,
+            retention: None,
+            retention_bytes: None,
+            compacted: true,
+        }])
         .collect();
     log.create_topics(&specs).await.expect("topics");
     log

@@ -1,0 +1,394 @@
+//! `/api/rules` and `/api/alerts`: written, switched, tried out, acknowledged.
+
+use std::time::Duration;
+
+use crate::common::{DEADLINE, Server, json_of, start};
+use events::{Body, Stream, TopicPartition};
+use hot_store::Kind;
+use serde_json::{Value, json};
+
+fn fast(id: &str) -> Value {
+    json!({
+        "id": id, "name": "Fast", "source": {"stream": "gps_data", "field": "speed"},
+        "comparison": ">", "threshold": 50, "severity": "High"
+    })
+}
+
+async fn ready() -> Server {
+    let server = start().await;
+    server
+        .get_until("/api/rules", |status, _| status == 200)
+        .await;
+    server
+}
+
+impl Server {
+    async fn send(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> (u16, Value) {
+        let mut request = self.http.request(method, self.url(path));
+        if let Some(body) = body {
+            request = request.body(body.to_string());
+        }
+        let response = request.send().await.expect("an answer");
+        if response.status() == 204 {
+            return (204, Value::Null);
+        }
+        json_of(response).await
+    }
+}
+
+#[tokio::test]
+async fn a_rule_is_written_read_switched_and_removed() {
+    let server = ready().await;
+    let (_, all) = server.get_json("/api/rules").await;
+    let built_in = all.as_array().expect("a list").len();
+    assert!(all[0]["built_in"] == true && all[0]["author"].is_null());
+
+    let (status, created) = server
+        .post("/api/rules?author=%C3%85sa", fast("mine").to_string())
+        .await;
+    assert_eq!(
+        (status, &created["author"], &created["threshold"]),
+        (201, &json!("Åsa"), &json!(50.0))
+    );
+    // Read your writes: no waiting.
+    let (_, read) = server.get_json("/api/rules/mine").await;
+    assert_eq!(read, created);
+    assert_eq!(
+        server.post("/api/rules", fast("mine").to_string()).await.0,
+        409
+    );
+    let (_, all) = server.get_json("/api/rules").await;
+    assert_eq!(all.as_array().map(Vec::len), Some(built_in + 1));
+
+    let (status, off) = server.post("/api/rules/mine/disable", "").await;
+    assert_eq!((status, &off["enabled"]), (200, &json!(false)));
+    let (_, on) = server.post("/api/rules/mine/enable", "").await;
+    assert_eq!(on["enabled"], true);
+
+    let mut other = fast("mine");
+    other["threshold"] = json!(70);
+    let (status, _) = server
+        .send(reqwest::Method::PUT, "/api/rules/mine", Some(&other))
+        .await;
+    assert_eq!(status, 200);
+    assert_eq!(
+        server.get_json("/api/rules/mine").await.1["threshold"],
+        70.0
+    );
+    assert_eq!(
+        server
+            .send(reqwest::Method::DELETE, "/api/rules/mine", None)
+            .await
+            .0,
+        204
+    );
+    assert_eq!(server.get_json("/api/rules/mine").await.0, 404);
+    assert_eq!(
+        server
+            .send(reqwest::Method::DELETE, "/api/rules/mine", None)
+            .await
+            .0,
+        404
+    );
+
+    let mut anonymous = fast("x");
+    anonymous.as_object_mut().expect("an object").remove("id");
+    let (status, named) = server.post("/api/rules", anonymous.to_string()).await;
+    assert!(
+        status == 201
+            && named["id"]
+                .as_str()
+                .is_some_and(|id| id.starts_with("rule-"))
+    );
+}
+
+#[tokio::test]
+async fn a_built_in_rule_can_be_changed_switched_off_and_is_as_it_came_again() {
+    let server = ready().await;
+    let (_, came) = server.get_json("/api/rules/overspeed").await;
+    let (status, problem) = server
+        .send(reqwest::Method::DELETE, "/api/rules/overspeed", None)
+        .await;
+    assert_eq!(status, 409, "{problem}");
+    server
+        .post("/api/rules/overspeed/disable?author=me", "")
+        .await;
+    let (_, off) = server.get_json("/api/rules/overspeed").await;
+    assert_eq!(
+        (&off["enabled"], &off["built_in"], &off["author"]),
+        (&json!(false), &json!(true), &json!("me"))
+    );
+    assert_eq!(
+        server
+            .send(reqwest::Method::DELETE, "/api/rules/overspeed", None)
+            .await
+            .0,
+        204
+    );
+    assert_eq!(server.get_json("/api/rules/overspeed").await.1, came);
+}
+
+#[tokio::test]
+async fn bad_rules_are_refused_with_field_value_and_expectation() {
+    let server = ready().await;
+    let with = |field: &str, value: Value| {
+        let mut rule = fast("bad");
+        rule[field] = value;
+        rule.to_string()
+    };
+    for (body, expected) in [
+        (
+            with("threshold", json!("high")),
+            "field \"threshold\": got \"high\", expected f64",
+        ),
+        (
+            with("colour", json!("red")),
+            "field \"colour\": got \"red\", expected only the fields",
+        ),
+        (
+            with(
+                "source",
+                json!({"stream": "gps_data", "field": "speed / 0"}),
+            ),
+            "field \"source.field\": got \"speed / 0\", expected no division by zero",
+        ),
+        (
+            with("hold_s", json!(-1)),
+            "field \"hold_s\": got -1, expected a number from 0 to 86400",
+        ),
+        (
+            "{\"threshold\": NaN}".to_owned(),
+            "field \"rule\": got expected value",
+        ),
+        (
+            "[]".to_owned(),
+            "field \"rule\": got [], expected one JSON object",
+        ),
+    ] {
+        let (status, problem) = server.post("/api/rules", body).await;
+        let detail = problem["detail"].as_str().unwrap_or_default();
+        assert!(
+            status == 422 && detail.starts_with(expected),
+            "{status} {detail}"
+        );
+    }
+    let (status, _) = server.post("/api/rules", "x".repeat(10 << 20)).await;
+    assert_eq!(status, 413);
+    let (status, problem) = server
+        .send(
+            reqwest::Method::PUT,
+            "/api/rules/other",
+            Some(&fast("mine")),
+        )
+        .await;
+    assert!(
+        status == 422
+            && problem["detail"]
+                .as_str()
+                .is_some_and(|d| d.contains("\"other\""))
+    );
+}
+
+/// Events of one minute ago and later.
+async fn ingest(server: &Server, speeds: &[(i64, f64)]) {
+    let now_us = chrono::Utc::now().timestamp_micros();
+    let lines: Vec<String> = speeds
+        .iter()
+        .map(|(second, speed)| {
+            let at = events::time::format_rfc3339(now_us - 60_000_000 + second * 1_000_000);
+            json!({"id": format!("e{second}"), "device_id": "t1", "timestamp": at, "location": [57.7, 11.97],
+                   "speed": speed, "direction": 0, "vehicle_type": "taxi", "co2": 3})
+            .to_string()
+        })
+        .collect();
+    let (status, report) = server.post("/api/ingest/gps_data", lines.join("\n")).await;
+    assert_eq!((status, &report["rejected"]), (202, &json!(0)), "{report}");
+}
+
+#[tokio::test]
+async fn a_rule_is_tried_on_the_last_hour_and_raises_nothing() {
+    let server = ready().await;
+    ingest(&server, &[(0, 30.0), (5, 60.0), (10, 65.0), (20, 40.0)]).await;
+    let (status, report) = server
+        .post("/api/rules/test", fast("trial").to_string())
+        .await;
+    assert_eq!(
+        (status, &report["events"], &report["whole_hour"]),
+        (200, &json!(4), &json!(true)),
+        "{report}"
+    );
+    assert_eq!(report["alert_count"], 1);
+    let alert = &report["alerts"][0];
+    assert_eq!(
+        (&alert["subject"], &alert["value"]),
+        (&json!("t1"), &json!(60.0))
+    );
+    assert!(alert["cleared_at"].is_string());
+
+    let own = json!({
+        "id": "own", "name": "Own", "enabled": false, "source": {"stream": "gps_data", "field": "extra.co2 * 10"},
+        "comparison": ">=", "threshold": 30, "severity": "Low"
+    });
+    assert_eq!(server.post("/api/rules", own.to_string()).await.0, 201);
+    let (_, report) = server.post("/api/rules/own/test", "").await;
+    assert_eq!(report["alert_count"], 1, "{report}");
+    let (_, windows) = server
+        .post(
+            "/api/rules/test",
+            json!({
+                "name": "Slow city", "source": {"window": "city", "aggregate": "min", "size": "1m"},
+                "comparison": "<", "threshold": 35, "severity": "Low"
+            })
+            .to_string(),
+        )
+        .await;
+    assert!(windows["alert_count"].as_u64() >= Some(1), "{windows}");
+    assert_eq!(server.post("/api/rules/nobody/test", "").await.0, 404);
+    assert_eq!(
+        server.post("/api/rules/geofence-enter/test", "").await.0,
+        422
+    );
+    assert_eq!(server.get_json("/api/alerts").await.1, json!([]));
+}
+
+fn alert(id: &str, severity: &str, status: &str) -> Value {
+    json!({
+        "alert_id": id, "rule": "overspeed", "subject": "t1", "severity": severity, "status": status,
+        "value": 71.0, "threshold": 60.0, "latitude": 57.7, "longitude": 11.97,
+        "started_at": "2026-03-01T08:15:00Z", "timestamp": "2026-03-01T08:15:10Z", "message": "fast"
+    })
+}
+
+async fn with_alerts() -> Server {
+    let server = ready().await;
+    for (id, severity, status) in [
+        ("a", "High", "raised"),
+        ("b", "Low", "cleared"),
+        ("c", "Critical", "updated"),
+    ] {
+        server
+            .put(Kind::Alert, id, alert(id, severity, status))
+            .await;
+    }
+    server
+        .get_until("/api/alerts", |_, body| {
+            body.as_array().is_some_and(|all| all.len() == 3)
+        })
+        .await;
+    server
+}
+
+#[tokio::test]
+async fn alerts_are_listed_by_status_and_severity() {
+    let server = with_alerts().await;
+    let ids = async |query: &str| -> Vec<String> {
+        let (status, body) = server.get_json(&format!("/api/alerts{query}")).await;
+        assert_eq!(status, 200, "{body}");
+        body.as_array()
+            .expect("a list")
+            .iter()
+            .map(|alert| alert["alert_id"].as_str().unwrap_or_default().to_owned())
+            .collect()
+    };
+    assert_eq!(ids("").await, ["c", "b", "a"]);
+    assert_eq!(ids("?status=active").await, ["c", "a"]);
+    assert_eq!(ids("?status=cleared").await, ["b"]);
+    assert_eq!(ids("?severity=high").await, ["a"]);
+    assert_eq!(ids("?limit=1").await, ["c"]);
+    let (status, problem) = server.get_json("/api/alerts?status=open").await;
+    let expected = "query parameter \"status\": got \"open\", expected one of active, raised, updated, acknowledged, cleared";
+    assert_eq!((status, problem["detail"].as_str()), (422, Some(expected)));
+}
+
+#[tokio::test]
+async fn an_acknowledgement_is_an_event_of_the_log() {
+    let server = with_alerts().await;
+    let (status, seen) = server
+        .post(
+            "/api/alerts/a/acknowledge",
+            json!({"author": "Åsa", "note": "on it"}).to_string(),
+        )
+        .await;
+    assert_eq!(
+        (status, &seen["status"], &seen["acknowledged_by"]),
+        (200, &json!("acknowledged"), &json!("Åsa")),
+        "{seen}"
+    );
+    let mut found = None;
+    for bounds in server.log.bounds(&"alerts".into()).await.expect("bounds") {
+        if bounds.end == 0 {
+            continue;
+        }
+        let from = [(TopicPartition::new("alerts", bounds.partition.partition), 0)];
+        let mut reader = server.log.read_from(&from).await.expect("a reader");
+        let polled = tokio::time::timeout(DEADLINE, reader.poll(Duration::from_secs(5))).await;
+        let Ok(Ok(event_log::Polled::Records(all))) = polled else {
+            panic!("records")
+        };
+        let record = &all[0].records[0];
+        found = Some(
+            events::decode(Stream::Alerts, &record.value, record.appended_at_us).expect("valid"),
+        );
+    }
+    let event = found.expect("an event");
+    let Body::Alert(alert) = &event.body else {
+        panic!("an alert")
+    };
+    assert_eq!(
+        (alert.alert_id.as_str(), alert.status.as_str()),
+        ("a", "acknowledged")
+    );
+    assert_eq!(
+        event.extra.as_deref(),
+        Some(r#"{"author":"Åsa","note":"on it"}"#)
+    );
+
+    for (path, body, expected) in [
+        ("/api/alerts/zzz/acknowledge", json!({"author": "me"}), 404),
+        ("/api/alerts/a/acknowledge", json!({"author": " "}), 422),
+        (
+            "/api/alerts/a/acknowledge",
+            json!({"author": "me", "by": "x"}),
+            422,
+        ),
+        ("/api/alerts/a/acknowledge", json!({}), 422),
+    ] {
+        assert_eq!(
+            server.post(path, body.to_string()).await.0,
+            expected,
+            "{path} {body}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn subscribers_begin_with_active_alerts_and_are_told_of_each_end() {
+    let server = with_alerts().await;
+    let mut socket = server.socket().await;
+    let subscription = json!({"type": "subscribe", "id": "a", "channel": "alerts", "max_hz": 20});
+    let (_, snapshot) = socket.subscribe(subscription).await;
+    let ids = |frame: &Value| -> Vec<String> {
+        let mut ids: Vec<String> = frame["data"]
+            .as_array()
+            .expect("data")
+            .iter()
+            .map(|alert| alert["alert_id"].as_str().unwrap_or_default().to_owned())
+            .collect();
+        ids.sort();
+        ids
+    };
+    assert_eq!(ids(&snapshot), ["a", "c"]);
+    server
+        .put(Kind::Alert, "a", alert("a", "High", "cleared"))
+        .await;
+    let update = socket.next("update").await;
+    assert_eq!(
+        (ids(&update), &update["data"][0]["status"]),
+        (vec!["a".to_owned()], &json!("cleared"))
+    );
+}

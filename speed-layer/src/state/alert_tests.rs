@@ -1,0 +1,227 @@
+//! What rules say of the folded records, whatever restarts lie between.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use events::{Body, Event, Gps, Incident, Location, Stream, TopicPartition};
+use hot_store::Kind;
+use proptest::prelude::*;
+use rules::{AlertStep, Rule, RuleDocument, RuleSet, Status};
+use serde_json::{Value, json};
+use streets::StreetNetwork;
+
+use super::{Slot, State};
+use crate::config::SpeedConfig;
+
+const NOW_US: i64 = 1_700_000_000_000_000;
+const SECOND_US: i64 = 1_000_000;
+
+fn rule_set() -> Arc<RuleSet> {
+    let document = json!({
+        "id": "fast", "name": "Fast", "source": {"stream": "gps_data", "field": "speed"},
+        "comparison": ">", "threshold": 60, "clear_threshold": 50, "hold_s": 10, "severity": "High"
+    });
+    let document = RuleDocument::from_value(&document).unwrap();
+    RuleSet::with_built_in([Arc::new(Rule::new(document).unwrap())]).into()
+}
+
+fn new_state() -> State {
+    static STREETS: OnceLock<Arc<StreetNetwork>> = OnceLock::new();
+    let streets = STREETS.get_or_init(StreetNetwork::gothenburg).clone();
+    let mut state = State::new(streets, SpeedConfig::default());
+    state.set_rules(rule_set());
+    state
+}
+
+fn fix(device: usize, at_s: i64, speed_kmh: f64) -> Event {
+    let gps = Gps {
+        location: Location {
+            // Device 9 is in the fields, where no street has a limit.
+            latitude: if device == 9 {
+                57.2
+            } else {
+                57.7 + device as f64 / 100.0
+            },
+            longitude: 11.97,
+        },
+        speed_kmh,
+        ..Gps::default()
+    };
+    Event {
+        id: format!("{device}-{at_s}-{speed_kmh}").into(),
+        device_id: format!("t{device}").into(),
+        timestamp_us: NOW_US + at_s * SECOND_US,
+        extra: None,
+        body: Body::Gps(gps),
+    }
+}
+
+fn fold(state: &mut State, slot: Slot, events: &[Event], from: usize) -> Vec<AlertStep> {
+    for (index, event) in events.iter().enumerate() {
+        let offset = (from + index) as i64;
+        state.fold(slot, event.clone(), offset, event.timestamp_us);
+    }
+    state.take_alert_steps()
+}
+
+/// Cells as the checkpoints leave them.
+#[derive(Default)]
+struct Cells(BTreeMap<String, Bytes>);
+
+impl Cells {
+    fn checkpoint(&mut self, state: &mut State, slot: Slot) {
+        for cell in state.checkpoint(slot, NOW_US) {
+            match cell.value {
+                Some(value) => self.0.insert(cell.key, value),
+                None => self.0.remove(&cell.key),
+            };
+        }
+    }
+
+    fn all(&self) -> Vec<(String, Bytes)> {
+        let cells = self.0.iter();
+        cells
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
+    }
+}
+
+fn history() -> impl Strategy<Value = Vec<Event>> {
+    let step = (
+        0..3_usize,
+        prop_oneof![0..20_i64, 0..700_i64],
+        0.0..120.0_f64,
+    );
+    prop::collection::vec(step, 1..60).prop_map(|steps| {
+        let mut now_s = 0;
+        let events = steps.into_iter().map(|(device, after_s, speed_kmh)| {
+            now_s += after_s;
+            fix(device, now_s, speed_kmh.round())
+        });
+        events.collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn a_crash_anywhere_says_the_same_alerts(events in history(), cuts in prop::collection::vec(0..60_usize, 2)) {
+        let id = TopicPartition::new("gps_data", 0);
+        let mut whole = new_state();
+        let slot = whole.assign(&id, Stream::GpsData, &[]);
+        let expected: Vec<_> = fold(&mut whole, slot, &events, 0).iter().map(AlertStep::event_id).collect();
+
+        // Folds to `crash`, with a checkpoint at `saved`; another goes on from there.
+        let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(events.len())).collect();
+        cuts.sort_unstable();
+        let (saved, crash) = (cuts[0], cuts[1]);
+        let mut first = new_state();
+        let slot = first.assign(&id, Stream::GpsData, &[]);
+        let mut said = fold(&mut first, slot, &events[..saved], 0);
+        let mut cells = Cells::default();
+        cells.checkpoint(&mut first, slot);
+        said.extend(fold(&mut first, slot, &events[saved..crash], saved));
+        let mut second = new_state();
+        let slot = second.assign(&id, Stream::GpsData, &cells.all());
+        let mut ids: Vec<_> = said.iter().map(AlertStep::event_id).collect();
+        for step in fold(&mut second, slot, &events[saved..], saved) {
+            if !ids.contains(&step.event_id()) {
+                ids.push(step.event_id());
+            }
+        }
+        prop_assert_eq!(ids, expected);
+    }
+}
+
+fn value(state: &mut State) -> Option<Value> {
+    let mut updates = state.drain_alerts(NOW_US);
+    let update = updates.pop()?;
+    assert!(updates.is_empty() && update.kind == Kind::Alert);
+    serde_json::from_slice(&update.value?).ok()
+}
+
+#[test]
+fn what_is_shown_of_an_alert_follows_from_its_topic_alone() {
+    let fixes = TopicPartition::new("gps_data", 0);
+    let mut state = new_state();
+    let slot = state.assign(&fixes, Stream::GpsData, &[]);
+    let events = [fix(9, 0, 90.0), fix(9, 15, 90.0), fix(9, 30, 20.0)];
+    let steps = fold(&mut state, slot, &events, 0);
+    let statuses: Vec<Status> = steps.iter().map(|step| step.status).collect();
+    assert_eq!(statuses, [Status::Raised, Status::Cleared]);
+
+    let alerts = TopicPartition::new("alerts", 0);
+    let slot = state.assign(&alerts, Stream::Alerts, &[]);
+    fold(&mut state, slot, &[steps[0].to_event()], 0);
+    let raised = value(&mut state).expect("shown");
+    assert_eq!(
+        (&raised["status"], &raised["subject"]),
+        (&json!("raised"), &json!("t9"))
+    );
+    assert_eq!(state.active_alerts(), 1);
+    let known = rules::AlertState::from_json(raised.to_string().as_bytes()).expect("an alert");
+    let seen = known.acknowledgement("e", "me", None, NOW_US);
+    fold(&mut state, slot, &[seen], 1);
+    assert_eq!(value(&mut state).expect("shown")["acknowledged_by"], "me");
+
+    let mut cells = Cells::default();
+    cells.checkpoint(&mut state, slot);
+    let mut next = new_state();
+    let slot = next.assign(&alerts, Stream::Alerts, &cells.all());
+    assert_eq!(value(&mut next), None);
+    fold(&mut next, slot, &[steps[1].to_event()], 2);
+    let cleared = value(&mut next).expect("shown");
+    assert_eq!(
+        (&cleared["status"], &cleared["acknowledged_by"]),
+        (&json!("cleared"), &json!("me"))
+    );
+    assert_eq!(next.active_alerts(), 0);
+}
+
+#[test]
+fn rules_are_changed_while_records_are_folded() {
+    let fixes = TopicPartition::new("gps_data", 0);
+    let mut state = new_state();
+    let slot = state.assign(&fixes, Stream::GpsData, &[]);
+    assert_eq!(
+        fold(&mut state, slot, &[fix(9, 0, 90.0), fix(9, 15, 90.0)], 0).len(),
+        1
+    );
+    state.set_rules(Arc::new(RuleSet::with_built_in([])));
+    let steps = state.take_alert_steps();
+    assert_eq!(
+        steps.iter().map(|step| step.status).collect::<Vec<_>>(),
+        [Status::Cleared]
+    );
+}
+
+#[test]
+fn reports_of_one_incident_from_two_partitions_are_merged() {
+    let mut state = new_state();
+    for number in 0..2 {
+        let id = TopicPartition::new("emergency_incident_data", number);
+        let slot = state.assign(&id, Stream::EmergencyIncidentData, &[]);
+        let incident = Incident {
+            incident_id: format!("i{number}").into(),
+            incident_type: "Fire".into(),
+            status: "Active".into(),
+            location: Location {
+                latitude: 57.7,
+                longitude: 11.97,
+            },
+            ..Incident::default()
+        };
+        let event = Event {
+            body: Body::Incident(Box::new(incident)),
+            ..fix(1, i64::from(number), 0.0)
+        };
+        fold(&mut state, slot, &[event], 0);
+    }
+    let said = state.combine(NOW_US).alerts;
+    assert_eq!(said.len(), 1);
+    assert_eq!(said[0].rule, "merged-incidents");
+    assert_eq!(said[0].sources, ["i0", "i1"]);
+    assert!(state.combine(NOW_US).alerts.is_empty());
+}

@@ -1,0 +1,128 @@
+//! The alerts that one partition of the topic of alerts tells of: what is shown
+//! of them follows from the log, whoever wrote there.
+
+use bytes::Bytes;
+use compact_str::CompactString;
+use events::{Body, Event};
+use foldhash::HashMap;
+use hot_store::{Kind, Update};
+use rules::AlertState;
+
+use super::is_live;
+
+/// What the key of such a cell begins with.
+const PREFIX: &str = "alert:";
+
+struct Known {
+    state: AlertState,
+    /// Of the last record about it.
+    appended_at_us: i64,
+}
+
+/// The alerts of one partition.
+#[derive(Default)]
+pub(crate) struct Alerts {
+    by_id: HashMap<CompactString, Known>,
+    unshown: Vec<CompactString>,
+    unsaved: Vec<CompactString>,
+}
+
+impl Alerts {
+    /// Takes a step of an alert in.
+    pub(crate) fn fold(&mut self, event: &Event, appended_at_us: i64) {
+        let Body::Alert(alert) = &event.body else {
+            return;
+        };
+        let id = &alert.alert_id;
+        match self.by_id.get_mut(id) {
+            Some(known) => {
+                if !known.state.fold(event) {
+                    return;
+                }
+                known.appended_at_us = appended_at_us;
+            }
+            None => {
+                let Some(state) = AlertState::begin(event) else {
+                    return;
+                };
+                let known = Known {
+                    state,
+                    appended_at_us,
+                };
+                self.by_id.insert(id.clone(), known);
+            }
+        }
+        self.unshown.push(id.clone());
+        self.unsaved.push(id.clone());
+    }
+
+    /// Alerts that are not over.
+    pub(crate) fn active(&self) -> usize {
+        let known = self.by_id.values();
+        known.filter(|known| known.state.is_active()).count()
+    }
+
+    /// What changed since the last call, newest values only.
+    pub(crate) fn take_unshown(&mut self, now_us: i64) -> Vec<Update> {
+        let mut unshown = std::mem::take(&mut self.unshown);
+        unshown.sort_unstable();
+        unshown.dedup();
+        let shown = unshown.into_iter().filter_map(|id| {
+            let known = self.by_id.get(&id)?;
+            is_live(Kind::Alert, known.appended_at_us, now_us).then(|| Update {
+                kind: Kind::Alert,
+                id: id.to_string(),
+                value: Some(known.state.to_json().into()),
+            })
+        });
+        shown.collect()
+    }
+
+    /// The values show all that was folded.
+    pub(crate) fn clear_unshown(&mut self) {
+        self.unshown.clear();
+    }
+
+    /// Forgets what is not shown any more, by the log's clock.
+    pub(crate) fn forget(&mut self, appended_at_us: i64) {
+        let unsaved = &mut self.unsaved;
+        self.by_id.retain(|id, known| {
+            let keep = is_live(Kind::Alert, known.appended_at_us, appended_at_us);
+            if !keep {
+                unsaved.push(id.clone());
+            }
+            keep
+        });
+    }
+
+    /// What changed since the last call, for a checkpoint.
+    pub(crate) fn drain_cells(&mut self, cells: &mut Vec<(String, Option<Bytes>)>) {
+        self.unsaved.sort_unstable();
+        self.unsaved.dedup();
+        for id in self.unsaved.drain(..) {
+            let value = self.by_id.get(&id).map(|known| {
+                let mut bytes = known.appended_at_us.to_le_bytes().to_vec();
+                bytes.extend_from_slice(&known.state.to_json());
+                Bytes::from(bytes)
+            });
+            cells.push((format!("{PREFIX}{id}"), value));
+        }
+    }
+
+    /// Takes a stored cell up; false where it is none of these.
+    pub(crate) fn restore(&mut self, key: &str, value: &[u8]) -> bool {
+        let Some(id) = key.strip_prefix(PREFIX) else {
+            return false;
+        };
+        if let Some((appended, json)) = value.split_first_chunk()
+            && let Some(state) = AlertState::from_json(json)
+        {
+            let known = Known {
+                state,
+                appended_at_us: i64::from_le_bytes(*appended),
+            };
+            self.by_id.insert(id.into(), known);
+        }
+        true
+    }
+}
