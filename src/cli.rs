@@ -68,6 +68,11 @@ pub enum Command {
         after_help = "Example: citypulse replay --format cabspotting taxis.csv.gz --speed 60x --rebase now"
     )]
     Replay(ReplayArgs),
+    /// Load files of history straight into the lake; the same file twice adds nothing
+    #[command(
+        after_help = "Example: citypulse import taxis-2008.csv.gz taxis-2009.csv.gz --stream gps_data --map device_id=cab"
+    )]
+    Import(ImportArgs),
     /// Run the speed layer: log to hot store
     #[command(after_help = "Example: citypulse speed --config infra/stack.toml\n\
                       A hot store that was lost: citypulse speed --rebuild")]
@@ -156,6 +161,22 @@ pub struct ReplayArgs {
     /// Begin anew although an earlier run was interrupted
     #[arg(long)]
     pub restart: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct ImportArgs {
+    /// Files: CSV, NDJSON or a recording, also .gz and .zst, or Parquet
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// What the files are; Parquet is told by its first bytes
+    #[arg(long, value_enum, default_value_t = ReplayFormat::Auto)]
+    pub format: ReplayFormat,
+    /// Topic for ndjson, csv and parquet
+    #[arg(long, value_name = "TOPIC")]
+    pub stream: Option<String>,
+    /// For csv and parquet: which column holds a field; repeatable
+    #[arg(long, value_name = "FIELD=COLUMN")]
+    pub map: Vec<String>,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]

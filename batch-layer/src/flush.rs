@@ -78,6 +78,7 @@ async fn attempt(
         files: written,
         advances: flush.advances.clone(),
         marks: flush.marks.clone(),
+        once: Vec::new(),
     };
     let committed = lake.commit(flush.table, &commit).await;
     *files = Some(commit.files);

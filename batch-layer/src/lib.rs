@@ -10,10 +10,12 @@
 //! - `flush`: files, then one commit of files and positions.
 //! - `dead_letters`: what cannot be decoded goes beside its topic.
 //! - `worker`: the loop around them: poll, rebalance, outages, shutdown.
+//! - [`import`]: files of history, past the log.
 
 mod buffer;
 mod dead_letters;
 mod flush;
+pub mod import;
 mod problems;
 mod worker;
 

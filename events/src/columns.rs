@@ -132,6 +132,25 @@ impl ColumnBuilder {
     /// # Panics
     /// When `event` is of another stream.
     pub fn push(&mut self, event: &Event, origin: &Origin) {
+        self.push_fields(event);
+        self.log_partition.append_value(origin.partition);
+        self.log_offset.append_value(origin.offset);
+        self.appended_at.append_value(origin.appended_at_us);
+    }
+
+    /// Adds one row of an event that never was in the log: it has no place there,
+    /// and `imported_at_us` as `appended_at`.
+    ///
+    /// # Panics
+    /// When `event` is of another stream.
+    pub fn push_imported(&mut self, event: &Event, imported_at_us: i64) {
+        self.push_fields(event);
+        self.log_partition.append_null();
+        self.log_offset.append_null();
+        self.appended_at.append_value(imported_at_us);
+    }
+
+    fn push_fields(&mut self, event: &Event) {
         assert_eq!(
             event.stream(),
             self.stream,
@@ -153,9 +172,6 @@ impl ColumnBuilder {
         let own_text_bytes = row.text_bytes;
         self.extra.append_option(event.extra.as_deref());
         self.date.append_value(date_of(event.timestamp_us));
-        self.log_partition.append_value(origin.partition);
-        self.log_offset.append_value(origin.offset);
-        self.appended_at.append_value(origin.appended_at_us);
         self.text_bytes += own_text_bytes
             + event.id.len()
             + event.device_id.len()

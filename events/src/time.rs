@@ -9,6 +9,15 @@ pub const SECOND_US: i64 = 1_000_000;
 /// Microseconds in a day.
 pub const DAY_US: i64 = 86_400 * SECOND_US;
 
+/// Older events are a producer's clock that was never set.
+const OLDEST_EVENT_US: i64 = days_from_civil(1990, 1, 1) * DAY_US;
+
+/// Whether an event of that time may be taken in at `arrived_us`: from 1990 on, at
+/// most 24 hours ahead of its arrival.
+pub const fn is_acceptable(timestamp_us: i64, arrived_us: i64) -> bool {
+    OLDEST_EVENT_US <= timestamp_us && timestamp_us <= arrived_us.saturating_add(DAY_US)
+}
+
 /// Reads an RFC 3339 timestamp as microseconds since the epoch.
 ///
 /// Wider than the standard where existing producers are: without a zone it

@@ -39,6 +39,14 @@ pub enum Error {
         /// Where the table is; `None` before the first commit.
         stored: Option<Offset>,
     },
+    /// What this commit holds is already in the table under that mark.
+    #[error("table {table}: {mark} is already in")]
+    AlreadyMarked {
+        /// The table.
+        table: String,
+        /// The mark that is there.
+        mark: String,
+    },
     /// The data does not fit the table.
     #[error("table {table}: {reason}")]
     Schema {

@@ -34,6 +34,9 @@ pub struct Commit {
     /// Further counters to set, by name. A name of the form `topic/partition`
     /// would be a position: begin it with another path element.
     pub marks: HashMap<String, i64>,
+    /// Names of [`Commit::marks`] that must be new: refused with
+    /// [`Error::AlreadyMarked`] where the table has one of them.
+    pub once: Vec<String>,
 }
 
 /// Every table, on one storage.
@@ -195,7 +198,8 @@ impl Lake {
     /// Makes files and positions visible together, or neither, and returns the
     /// version. Calling it again with the same commit after an error is safe: if
     /// the first call did get through, the second finds that and changes nothing.
-    /// After [`Error::PositionMoved`] the files have been removed.
+    /// After [`Error::PositionMoved`] or [`Error::AlreadyMarked`] the files have been
+    /// removed.
     pub async fn commit(&self, table: Table, commit: &Commit) -> Result<u64> {
         let handle = &self.tables[&table];
         let _turn = handle.turn.lock().await;
@@ -204,7 +208,9 @@ impl Lake {
             if already_in(&snapshot, commit) {
                 return Ok(snapshot.version.unwrap_or_default());
             }
-            if let Err(refused) = check_positions(table, &snapshot, commit) {
+            let checked = check_positions(table, &snapshot, commit)
+                .and_then(|()| check_marks(table, &snapshot, commit));
+            if let Err(refused) = checked {
                 self.discard_files(table, &commit.files).await;
                 return Err(refused);
             }
@@ -252,6 +258,20 @@ fn check_positions(table: Table, snapshot: &Snapshot, commit: &Commit) -> Result
         }
     }
     Ok(())
+}
+
+fn check_marks(table: Table, snapshot: &Snapshot, commit: &Commit) -> Result<()> {
+    match commit
+        .once
+        .iter()
+        .find(|mark| snapshot.marks.contains_key(*mark))
+    {
+        Some(mark) => Err(Error::AlreadyMarked {
+            table: table.name().to_owned(),
+            mark: mark.clone(),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// Not on the way of the commit that made it due; a failure is made good by the next.

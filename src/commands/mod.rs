@@ -3,6 +3,7 @@
 mod config;
 mod doctor;
 mod generate;
+mod import;
 mod layers;
 mod replay;
 mod sql;
@@ -27,6 +28,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         }
         Command::Generate(args) => generate::run(config, args).await,
         Command::Replay(args) => replay::run(config, args).await,
+        Command::Import(args) => import::run(config, args).await,
         Command::Speed(args) => layers::speed(config, &args).await,
         Command::Batch => layers::batch(config).await,
         Command::Serve => {

@@ -163,11 +163,11 @@ fn refuse_unused(args: &ReplayArgs) {
 }
 
 /// As clap answers a bad flag: exit code 2.
-fn bad_usage<T>(message: String) -> T {
+pub(super) fn bad_usage<T>(message: String) -> T {
     clap::Error::raw(ErrorKind::InvalidValue, message + "\n").exit()
 }
 
-fn format_of(format: ReplayFormat) -> Format {
+pub(super) fn format_of(format: ReplayFormat) -> Format {
     match format {
         ReplayFormat::Auto => Format::Auto,
         ReplayFormat::Ndjson => Format::Ndjson,
@@ -191,7 +191,7 @@ fn name_of(input: &Input) -> String {
 }
 
 /// SIGINT and SIGTERM end the replay after the batch in flight.
-fn stop_on_signal() -> Result<CancellationToken> {
+pub(super) fn stop_on_signal() -> Result<CancellationToken> {
     let shutdown = CancellationToken::new();
     let on_signal = shutdown.clone();
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;

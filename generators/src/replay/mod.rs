@@ -10,6 +10,7 @@
 //!
 //! `input` opens, `format/` makes rows, `reader` encodes them on a thread of its
 //! own, `runner` paces and sends, `sink/` delivers, `progress` remembers.
+//! [`Recording`] gives the rows as events instead.
 
 mod batch;
 mod format;
@@ -17,11 +18,13 @@ mod input;
 mod options;
 mod progress;
 mod reader;
+mod recording;
 mod row;
 mod runner;
 mod sink;
 
 pub use options::{Format, Input, ReplayOptions, Speed, parse_mapping};
+pub use recording::{Extent, RecordedRow, Recording};
 pub use runner::{Status, Summary, Update, run_replay};
 pub use sink::{HttpSink, LogSink, Outgoing, SendError, Sent, Sink};
 

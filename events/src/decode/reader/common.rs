@@ -5,11 +5,9 @@ use crate::Location;
 use crate::decode::scan::Scanner;
 use crate::event::{Body, Event};
 use crate::json::ObjectWriter;
-use crate::time::{DAY_US, days_from_civil, parse_rfc3339_us};
+use crate::time::{is_acceptable, parse_rfc3339_us};
 
 const DEVICE_ID_CHARS_MAX: usize = 128;
-/// Older events are a producer's clock that was never set.
-const OLDEST_US: i64 = days_from_civil(1990, 1, 1) * DAY_US;
 const ID: &str = "a text that identifies the event";
 const DEVICE_ID: &str = "a text of 1 to 128 characters";
 const TIMESTAMP: &str = "an RFC 3339 timestamp from 1990 on, at most 24 h ahead of its arrival";
@@ -155,9 +153,8 @@ impl<'a> Reader<'a> {
         let Some(text) = self.string_or_null(TIMESTAMP)? else {
             return Ok(());
         };
-        let latest_us = self.appended_at_us.saturating_add(DAY_US);
         let timestamp_us = parse_rfc3339_us(&text)
-            .filter(|timestamp_us| (OLDEST_US..=latest_us).contains(timestamp_us))
+            .filter(|timestamp_us| is_acceptable(*timestamp_us, self.appended_at_us))
             .ok_or_else(|| self.wrong(TIMESTAMP))?;
         let mut slot = self.timestamp_us;
         self.fill(&mut slot, timestamp_us)?;

@@ -1,0 +1,356 @@
+//! History straight into the lake, past the log: files of events, each once.
+//!
+//! Enters: the rows of files, each file under a mark that its content decides.
+//! Leaves: Parquet files, and one commit per table of these and of the marks of
+//! the files whose rows they hold. Promises: a file whose mark a table has adds
+//! nothing to that table, whatever was interrupted when. Never: more than some
+//! files' worth of rows in memory.
+
+mod parquet_rows;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use events::columns::ColumnBuilder;
+use events::{Event, Stream};
+use lake::{Commit, Lake, NewFile, Table};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::Error;
+
+pub use parquet_rows::{ParquetRows, is_parquet};
+
+/// Rows that travel together between threads.
+const CHUNK_ROWS: usize = 16_384;
+/// Rows of a table that become one write: about 100 MB of memory, three times that
+/// while they are sorted and encoded.
+const WRITE_ROWS: usize = 524_288;
+/// Rows after which finished files are committed.
+const COMMIT_ROWS: u64 = 4_000_000;
+/// Chunks in conversion, and writes under way, at once.
+const PARALLEL: usize = 2;
+
+/// A row as its file has it, not yet checked.
+pub trait ImportRow: Send + 'static {
+    /// Its line, from 1.
+    fn line(&self) -> u64;
+
+    /// The event; `None` where the row is none of the platform's. `now_us` is when
+    /// it is taken in, microseconds since the epoch.
+    ///
+    /// # Errors
+    /// Field, value and what was expected.
+    fn into_event(self, now_us: i64) -> Result<Option<Event>, String>;
+}
+
+/// A file to be imported.
+pub struct ImportFile<R> {
+    /// What a table remembers it by: the same content and meaning, the same mark.
+    pub mark: String,
+    /// Its rows; an error ends it.
+    pub rows: Box<dyn Iterator<Item = Result<R, String>> + Send>,
+}
+
+/// What became of one file's rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FileSummary {
+    /// Rows that are in, or will be with the next commit.
+    pub added: u64,
+    /// Rows of tables that have this file already.
+    pub known: u64,
+    /// Rows that are no valid event.
+    pub bad: u64,
+    /// Rows of something else.
+    pub skipped: u64,
+}
+
+/// Why an import ends early. What was not committed is not in any table.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The lake cannot be read or written.
+    #[error(transparent)]
+    Lake(#[from] lake::Error),
+    /// The file cannot be read to its end.
+    #[error("{0}")]
+    Read(String),
+    /// Somebody asked for the end.
+    #[error("interrupted; what was not committed yet is not in")]
+    Interrupted,
+    /// A fault of ours.
+    #[error("the import failed: {0}")]
+    Internal(String),
+}
+
+impl From<ImportError> for Error {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::Lake(error) => Error::Lake(error),
+            other => Error::Internal(other.to_string()),
+        }
+    }
+}
+
+/// Takes files in, one after another.
+pub struct Importer {
+    lake: Arc<Lake>,
+    now_us: i64,
+    pending: HashMap<Table, Vec<RecordBatch>>,
+    writes: JoinSet<Result<(Table, Vec<NewFile>), lake::Error>>,
+    written: HashMap<Table, Vec<NewFile>>,
+    /// Marks of finished files that no commit holds yet, by table.
+    marks: HashMap<Table, Vec<String>>,
+    uncommitted_rows: u64,
+}
+
+/// One chunk as columns.
+#[derive(Default)]
+struct Converted {
+    batches: Vec<RecordBatch>,
+    tables: Vec<Table>,
+    bad: Vec<(u64, String)>,
+    summary: FileSummary,
+}
+
+impl Importer {
+    /// Into `lake`; `now_us` is what the rows get as `appended_at`.
+    pub fn new(lake: Arc<Lake>, now_us: i64) -> Self {
+        Self {
+            lake,
+            now_us,
+            pending: HashMap::new(),
+            writes: JoinSet::new(),
+            written: HashMap::new(),
+            marks: HashMap::new(),
+            uncommitted_rows: 0,
+        }
+    }
+
+    /// The tables that have the file of that mark.
+    ///
+    /// # Errors
+    /// Where the lake cannot be read.
+    pub async fn tables_with(&self, mark: &str) -> Result<HashSet<Table>, ImportError> {
+        let mut with = HashSet::new();
+        for table in Stream::ALL.map(Table::Stream) {
+            let waiting = self.marks.get(&table);
+            let is_waiting = waiting.is_some_and(|marks| marks.iter().any(|one| one == mark));
+            if is_waiting || self.lake.refresh(table).await?.marks.contains_key(mark) {
+                with.insert(table);
+            }
+        }
+        Ok(with)
+    }
+
+    /// Takes one file in. Bad rows are told to `on_bad` with line and cause.
+    ///
+    /// # Errors
+    /// After one, nothing of this file is in any table; call [`Importer::finish`]
+    /// no more.
+    pub async fn add<R: ImportRow>(
+        &mut self,
+        file: ImportFile<R>,
+        on_bad: &mut (dyn FnMut(u64, String) + Send),
+        stop: &CancellationToken,
+    ) -> Result<FileSummary, ImportError> {
+        let known = Arc::new(self.tables_with(&file.mark).await?);
+        let mut chunks = read_ahead(file.rows);
+        let mut conversions = JoinSet::new();
+        let mut summary = FileSummary::default();
+        let mut tables = HashSet::new();
+        let mut is_read = false;
+        while !is_read || !conversions.is_empty() {
+            let room = !is_read && conversions.len() < PARALLEL;
+            tokio::select! {
+                () = stop.cancelled() => {
+                    self.discard().await;
+                    return Err(ImportError::Interrupted);
+                }
+                chunk = chunks.recv(), if room => match chunk {
+                    None => is_read = true,
+                    Some(Ok(rows)) => {
+                        let (known, now_us) = (Arc::clone(&known), self.now_us);
+                        conversions.spawn_blocking(move || convert(rows, &known, now_us));
+                    }
+                    Some(Err(cause)) => {
+                        self.discard().await;
+                        return Err(ImportError::Read(cause));
+                    }
+                },
+                Some(converted) = conversions.join_next(), if !conversions.is_empty() => {
+                    let converted = converted.map_err(|error| ImportError::Internal(error.to_string()))?;
+                    summary.count(&converted.summary);
+                    tables.extend(&converted.tables);
+                    converted.bad.into_iter().for_each(|(line, cause)| on_bad(line, cause));
+                    for (table, batch) in converted.tables.into_iter().zip(converted.batches) {
+                        self.hold(table, batch).await?;
+                    }
+                }
+            }
+        }
+        for table in tables {
+            self.marks.entry(table).or_default().push(file.mark.clone());
+        }
+        self.uncommitted_rows += summary.added;
+        if self.uncommitted_rows >= COMMIT_ROWS {
+            self.commit().await?;
+        }
+        Ok(summary)
+    }
+
+    /// Commits what is left.
+    ///
+    /// # Errors
+    /// Where the lake cannot be written.
+    pub async fn finish(mut self) -> Result<(), ImportError> {
+        self.commit().await
+    }
+
+    async fn hold(&mut self, table: Table, batch: RecordBatch) -> Result<(), ImportError> {
+        let pending = self.pending.entry(table).or_default();
+        pending.push(batch);
+        let rows: usize = pending.iter().map(RecordBatch::num_rows).sum();
+        if rows >= WRITE_ROWS {
+            let batches = std::mem::take(pending);
+            self.write(table, batches).await?;
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self, table: Table, batches: Vec<RecordBatch>) -> Result<(), ImportError> {
+        while self.writes.len() >= PARALLEL {
+            self.take_written().await?;
+        }
+        let lake = Arc::clone(&self.lake);
+        self.writes
+            .spawn(async move { Ok((table, lake.write_files(table, batches).await?)) });
+        Ok(())
+    }
+
+    async fn take_written(&mut self) -> Result<(), ImportError> {
+        if let Some(written) = self.writes.join_next().await {
+            let written = written.map_err(|error| ImportError::Internal(error.to_string()))?;
+            let (table, files) = match written {
+                Ok(written) => written,
+                Err(error) => {
+                    self.discard().await;
+                    return Err(error.into());
+                }
+            };
+            self.written.entry(table).or_default().extend(files);
+        }
+        Ok(())
+    }
+
+    async fn commit(&mut self) -> Result<(), ImportError> {
+        for (table, batches) in std::mem::take(&mut self.pending) {
+            if !batches.is_empty() {
+                self.write(table, batches).await?;
+            }
+        }
+        while !self.writes.is_empty() {
+            self.take_written().await?;
+        }
+        for (table, marks) in std::mem::take(&mut self.marks) {
+            let commit = Commit {
+                files: self.written.remove(&table).unwrap_or_default(),
+                marks: marks.iter().map(|mark| (mark.clone(), 1)).collect(),
+                once: marks,
+                ..Commit::default()
+            };
+            if let Err(error) = self.lake.commit(table, &commit).await {
+                self.written.insert(table, commit.files);
+                self.discard().await;
+                return Err(error.into());
+            }
+        }
+        self.uncommitted_rows = 0;
+        Ok(())
+    }
+
+    /// Removes what no commit will name. Best effort.
+    async fn discard(&mut self) {
+        while let Some(written) = self.writes.join_next().await {
+            if let Ok(Ok((table, files))) = written {
+                self.written.entry(table).or_default().extend(files);
+            }
+        }
+        for (table, files) in self.written.drain() {
+            self.lake.discard_files(table, &files).await;
+        }
+    }
+}
+
+impl FileSummary {
+    fn count(&mut self, other: &Self) {
+        self.added += other.added;
+        self.known += other.known;
+        self.bad += other.bad;
+        self.skipped += other.skipped;
+    }
+}
+
+type Chunks<R> = mpsc::Receiver<Result<Vec<R>, String>>;
+
+/// Reads on a thread of its own, a bounded number of chunks ahead.
+fn read_ahead<R: ImportRow>(
+    mut rows: Box<dyn Iterator<Item = Result<R, String>> + Send>,
+) -> Chunks<R> {
+    let (sender, receiver) = mpsc::channel(2 * PARALLEL);
+    tokio::task::spawn_blocking(move || {
+        loop {
+            let mut chunk = Vec::with_capacity(CHUNK_ROWS);
+            while chunk.len() < CHUNK_ROWS {
+                match rows.next() {
+                    Some(Ok(row)) => chunk.push(row),
+                    Some(Err(cause)) => {
+                        // The receiver may be gone: then nobody asks any more.
+                        let _ = sender.blocking_send(Err(cause));
+                        return;
+                    }
+                    None => {
+                        let _ = sender.blocking_send(Ok(chunk));
+                        return;
+                    }
+                }
+            }
+            if sender.blocking_send(Ok(chunk)).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+fn convert<R: ImportRow>(rows: Vec<R>, known: &HashSet<Table>, now_us: i64) -> Converted {
+    let mut converted = Converted::default();
+    let mut builders: HashMap<Stream, ColumnBuilder> = HashMap::new();
+    for row in rows {
+        let line = row.line();
+        match row.into_event(now_us) {
+            Ok(Some(event)) if known.contains(&Table::Stream(event.stream())) => {
+                converted.summary.known += 1;
+            }
+            Ok(Some(event)) => {
+                let stream = event.stream();
+                let builder = builders
+                    .entry(stream)
+                    .or_insert_with(|| ColumnBuilder::new(stream));
+                builder.push_imported(&event, now_us);
+                converted.summary.added += 1;
+            }
+            Ok(None) => converted.summary.skipped += 1,
+            Err(cause) => {
+                converted.summary.bad += 1;
+                converted.bad.push((line, cause));
+            }
+        }
+    }
+    for (stream, mut builder) in builders {
+        converted.tables.push(Table::Stream(stream));
+        converted.batches.push(builder.finish());
+    }
+    converted
+}
