@@ -40,13 +40,22 @@ async fn every_event_is_in_its_table_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_reader_sees_every_event_once_while_batches_are_written_and_killed() {
     const EVENTS: usize = 40_000;
+    const KILLS: usize = 5;
     let platform = Platform::new().await;
     let (acknowledged, mut seen_appends) = tokio::sync::watch::channel(0_usize);
+    let (killed, mut seen_kills) = tokio::sync::watch::channel(0_usize);
     let (log, topics) = (platform.log.clone(), platform.topics.clone());
     let writer = tokio::spawn(async move {
         let mut sent = 0;
         let mut ticks = tokio::time::interval(Duration::from_millis(10));
         while sent < EVENTS {
+            // Kill n is due after n sixths: never more than one sixth ahead of it, so
+            // that all fall into the writing however slow the queries are.
+            let in_time = |kills: &usize| sent < EVENTS * (kills + 2) / (KILLS + 1);
+            seen_kills
+                .wait_for(in_time)
+                .await
+                .expect("the reader goes on");
             let next = (sent + 1 + (sent * 7) % 173).min(EVENTS);
             common::append(
                 log.as_ref(),
@@ -81,14 +90,15 @@ async fn a_reader_sees_every_event_once_while_batches_are_written_and_killed() {
         if at_start == EVENTS {
             break;
         }
-        if queries % 20 == 0 && kills < 5 {
+        if kills < KILLS && at_start >= EVENTS * (kills + 1) / (KILLS + 1) {
             batch.kill().await;
             batch = platform.batch(eager()).await;
             kills += 1;
+            killed.send_replace(kills);
         }
     }
     writer.await.expect("the writer ends");
-    assert_eq!(kills, 5, "{queries} queries");
+    assert_eq!(kills, KILLS, "{queries} queries");
     platform.wait_until_written(VEHICLES, EVENTS as u64).await;
     assert_eq!(
         platform.numbers(COUNTS).await,
