@@ -39,6 +39,13 @@ pub enum Error {
         /// Where the table is; `None` before the first commit.
         stored: Option<Offset>,
     },
+    /// Files that were to be exchanged for others are no longer in the table: somebody
+    /// else has exchanged or removed them. Nothing was changed.
+    #[error("table {table}: the files to be replaced were replaced by somebody else")]
+    FilesChanged {
+        /// The table.
+        table: String,
+    },
     /// The data does not fit the table.
     #[error("table {table}: {reason}")]
     Schema {
