@@ -190,8 +190,8 @@ fn name_of(input: &Input) -> String {
     }
 }
 
-/// SIGINT and SIGTERM end the replay after the batch in flight.
-fn stop_on_signal() -> Result<CancellationToken> {
+/// SIGINT and SIGTERM end the work after what is in flight.
+pub(super) fn stop_on_signal() -> Result<CancellationToken> {
     let shutdown = CancellationToken::new();
     let on_signal = shutdown.clone();
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
