@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Runs all benchmarks, or the ones named.
-#   bench.sh [decode|event-log|hot-store|matching|fold|speed|...]
+#   bench.sh [batch|decode|event-log|fold|hot-store|matching|speed|...]
 . "$(dirname "$0")/lib.sh"
 cd "$ROOT"
 
-# What the benchmark of whole processes needs: the optimised binary, and Kafka in a stack
-# of its own. Redis it starts itself.
+# What the benchmarks of whole layers need: the optimised binary, and Kafka and S3 in a
+# stack of their own, gone afterwards. Redis they start themselves.
 start_stand() {
   need_packages redis-server=redis-server
   if [ -z "${CITYPULSE_BIN:-}" ]; then
@@ -14,12 +14,16 @@ start_stand() {
   fi
   [ -z "${CITYPULSE_TEST_KAFKA:-}" ] || return 0
   STACK_DIR=$(mktemp -d "${TMPDIR:-/tmp}/citypulse-bench-stack.XXXXXX")
-  read -r KAFKA_PORT KAFKA_CONTROLLER_PORT < <(free_ports 2)
-  export STACK_DIR KAFKA_PORT KAFKA_CONTROLLER_PORT
+  read -r KAFKA_PORT KAFKA_CONTROLLER_PORT REDIS_PORT S3_PORT < <(free_ports 4)
+  export STACK_DIR KAFKA_PORT KAFKA_CONTROLLER_PORT REDIS_PORT S3_PORT
   trap stop_stand EXIT
-  "$ROOT/infra/stack.sh" install kafka
-  "$ROOT/infra/stack.sh" start kafka >&2
+  "$ROOT/infra/stack.sh" install kafka minio
+  "$ROOT/infra/stack.sh" start kafka minio >&2
+  . "$STACK_DIR/s3-credentials"
   export CITYPULSE_TEST_KAFKA=127.0.0.1:$KAFKA_PORT
+  export CITYPULSE_TEST_S3_ENDPOINT=http://127.0.0.1:$S3_PORT
+  export CITYPULSE_TEST_S3_KEY=$S3_ACCESS_KEY CITYPULSE_TEST_S3_SECRET=$S3_SECRET_KEY
+  export CITYPULSE_TEST_S3_BUCKET=citypulse
 }
 
 stop_stand() {
@@ -32,7 +36,7 @@ if [ $# -eq 0 ]; then
   cargo bench --workspace
 fi
 for name in "$@"; do
-  [ "$name" != speed ] || start_stand
+  case "$name" in batch | speed) start_stand ;; esac
   # make bench-event-log is the benchmark event_log.
   cargo bench --workspace --bench "${name//-/_}"
 done

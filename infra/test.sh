@@ -23,7 +23,7 @@ step() {
 set_up_tools() {
   need_rust
   need_packages chromium=chromium
-  "$ROOT/infra/stack.sh" install kafka redis minio
+  "$ROOT/infra/stack.sh" install kafka redis minio versitygw
   CITYPULSE_TEST_PYTHON=$("$ROOT/infra/python.sh")
   export CITYPULSE_TEST_PYTHON
   # The end-to-end tests may start servers of their own, also several after another.
@@ -44,11 +44,32 @@ start_stack() {
   export CITYPULSE_TEST_S3_KEY=$S3_ACCESS_KEY
   export CITYPULSE_TEST_S3_SECRET=$S3_SECRET_KEY
   export CITYPULSE_TEST_S3_BUCKET=citypulse
+  start_other_s3
+}
+
+# An S3 server of other make, for the lake's contract.
+start_other_s3() {
+  OTHER_STACK_DIR=$(mktemp -d "${TMPDIR:-/tmp}/citypulse-test-stack.XXXXXX")
+  read -r OTHER_S3_PORT < <(free_ports 1)
+  other_stack start >&2
+  . "$OTHER_STACK_DIR/s3-credentials"
+  export CITYPULSE_TEST_OTHER_S3_ENDPOINT=http://127.0.0.1:$OTHER_S3_PORT
+  export CITYPULSE_TEST_OTHER_S3_KEY=$S3_ACCESS_KEY
+  export CITYPULSE_TEST_OTHER_S3_SECRET=$S3_SECRET_KEY
+  export CITYPULSE_TEST_OTHER_S3_BUCKET=citypulse
+}
+
+other_stack() {
+  STACK_S3=versitygw STACK_DIR=$OTHER_STACK_DIR S3_PORT=$OTHER_S3_PORT "$ROOT/infra/stack.sh" "$1" versitygw
 }
 
 stop_stack() {
   "$ROOT/infra/stack.sh" stop
   rm -rf "$STACK_DIR"
+  if [ -n "${OTHER_STACK_DIR:-}" ]; then
+    other_stack stop
+    rm -rf "$OTHER_STACK_DIR"
+  fi
 }
 
 dashboard_tests() { cd "$ROOT/dashboard" && NO_COLOR=1 npm test --silent; }

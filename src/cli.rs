@@ -88,6 +88,16 @@ pub enum Command {
         after_help = "Example: citypulse sql \"SELECT device_id, max(speed) FROM gps_data GROUP BY 1\" --format csv"
     )]
     Sql(SqlArgs),
+    /// Merge the lake's small files into large ones, beside running readers and writers
+    #[command(after_help = "Example: citypulse compact --table vehicle_data --dry-run")]
+    Compact(CompactArgs),
+    /// Remove files that no version of the lake needs any more
+    #[command(after_help = "Example: citypulse vacuum --retain-hours 24 --dry-run")]
+    Vacuum(VacuumArgs),
+    /// Remove dates that are older than their table's retention
+    #[command(after_help = "Examples: citypulse retention --dry-run\n          \
+                      citypulse retention --lifecycle > lifecycle.json")]
+    Retention(RetentionArgs),
     /// Create the topics that are missing, and list all with their extent
     #[command(after_help = "Example: citypulse topics --config infra/stack.toml")]
     Topics,
@@ -203,6 +213,42 @@ pub struct SqlArgs {
     /// Skip the wait for what was appended a moment ago
     #[arg(long)]
     pub relaxed: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct CompactArgs {
+    /// Only this table; repeatable
+    #[arg(long, value_name = "TABLE", value_parser = flags::table)]
+    pub table: Vec<lake::Table>,
+    /// Say what there is to do and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct VacuumArgs {
+    /// Only this table; repeatable
+    #[arg(long, value_name = "TABLE", value_parser = flags::table)]
+    pub table: Vec<lake::Table>,
+    /// Say what would be removed and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Keep replaced files this long for readers in other processes [default: 48]
+    #[arg(long, value_name = "N", value_parser = flags::retain_hours)]
+    pub retain_hours: Option<u64>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct RetentionArgs {
+    /// Only this table; repeatable
+    #[arg(long, value_name = "TABLE", value_parser = flags::table)]
+    pub table: Vec<lake::Table>,
+    /// Say what would be removed and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print rules by which S3 moves old files to cheaper storage, as JSON
+    #[arg(long, conflicts_with_all = ["dry_run", "table"])]
+    pub lifecycle: bool,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use generators::replay::{Speed, parse_mapping};
 use generators::{GeneratorConfig, Rate};
+use lake::Table;
 
 /// `--vehicles`
 pub fn vehicles(text: &str) -> Result<usize, String> {
@@ -47,6 +48,17 @@ pub fn address(text: &str) -> Result<String, String> {
         true => Ok(text.trim_end_matches('/').to_owned()),
         false => Err("expected an address such as http://127.0.0.1:8000".to_owned()),
     }
+}
+
+/// `--table`
+pub fn table(text: &str) -> Result<Table, String> {
+    let names = || Table::all().map(Table::name).collect::<Vec<_>>().join(", ");
+    Table::from_name(text).ok_or_else(|| format!("expected one of {}", names()))
+}
+
+/// `--retain-hours`
+pub fn retain_hours(text: &str) -> Result<u64, String> {
+    within(text, 1..=8_760, "hours")
 }
 
 fn within<N>(text: &str, range: RangeInclusive<N>, what: &str) -> Result<N, String>
@@ -104,6 +116,8 @@ mod tests {
                 "citypulse replay f --to localhost:80",
                 "http://127.0.0.1:8000",
             ),
+            ("citypulse compact --table cars", "vehicle_data, gps_data"),
+            ("citypulse vacuum --retain-hours 0", "hours from 1 to 8760"),
             ("citypulse topics --log loud", "error, warn, info, debug"),
         ] {
             let said = refused(line);

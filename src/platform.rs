@@ -13,8 +13,9 @@ use events::{Stream, TopicNames};
 use hot_store::HotStore;
 use hot_store::memory::MemoryStore;
 use hot_store::redis::RedisStore;
+use lake::maintain::{CompactOptions, Retention, VacuumOptions};
 use lake::query::{QueryConfig, SqlEngine};
-use lake::{Lake, LakeConfig, S3Options};
+use lake::{Lake, LakeConfig, S3Options, Table};
 use streets::StreetNetwork;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -159,27 +160,7 @@ impl Platform {
 
     /// The lake, without reaching for it yet.
     pub async fn open_lake(&self) -> Result<Arc<Lake>> {
-        self.config.check_lake_keys()?;
-        let section = &self.config.s3;
-        let url = self.config.lake_url();
-        let allow_http = section
-            .endpoint
-            .as_deref()
-            .is_some_and(|endpoint| endpoint.starts_with("http://"));
-        let lake = Lake::open(LakeConfig {
-            url: url.clone(),
-            s3: S3Options {
-                endpoint: section.endpoint.clone(),
-                region: Some(section.region.clone()),
-                access_key_id: section.access_key_id.clone(),
-                secret_access_key: section.secret_access_key.clone(),
-                session_token: section.session_token.clone(),
-                allow_http,
-                virtual_hosted_style: section.virtual_hosted_style,
-            },
-        });
-        lake.await
-            .with_context(|| format!("cannot open the lake at {url}"))
+        open_lake(&self.config).await
     }
 
     /// SQL over lake and log.
@@ -210,6 +191,30 @@ impl Platform {
             flush_age: seconds(section.flush_age_s),
             flush_idle: seconds(section.flush_idle_s),
             memory_bytes: section.memory_mib << 20,
+            upkeep: self
+                .config
+                .maintenance
+                .enabled
+                .then(|| self.upkeep_config()),
+        }
+    }
+
+    fn upkeep_config(&self) -> batch_layer::UpkeepConfig {
+        let section = &self.config.maintenance;
+        let defaults = batch_layer::UpkeepConfig::default();
+        batch_layer::UpkeepConfig {
+            compact_every: Duration::from_secs(section.compact_every_min * 60),
+            clean_every: Duration::from_secs(section.clean_every_min * 60),
+            compact: CompactOptions {
+                min_files: section.compact_min_files,
+                memory_bytes: section.compact_memory_mib << 20,
+                ..defaults.compact
+            },
+            vacuum: VacuumOptions {
+                retain: Duration::from_secs(section.vacuum_retain_hours * 3600),
+                ..defaults.vacuum
+            },
+            retention: retention(&self.config),
         }
     }
 
@@ -280,5 +285,44 @@ impl Platform {
             log.close().await?;
         }
         Ok(())
+    }
+}
+
+/// The lake, without reaching for it yet. Needs no data folder: any number of
+/// processes may read and write the same lake.
+pub async fn open_lake(config: &Config) -> Result<Arc<Lake>> {
+    config.check_lake_keys()?;
+    let section = &config.s3;
+    let url = config.lake_url();
+    let allow_http = section
+        .endpoint
+        .as_deref()
+        .is_some_and(|endpoint| endpoint.starts_with("http://"));
+    let lake = Lake::open(LakeConfig {
+        url: url.clone(),
+        s3: S3Options {
+            endpoint: section.endpoint.clone(),
+            region: Some(section.region.clone()),
+            access_key_id: section.access_key_id.clone(),
+            secret_access_key: section.secret_access_key.clone(),
+            session_token: section.session_token.clone(),
+            allow_http,
+            virtual_hosted_style: section.virtual_hosted_style,
+        },
+    });
+    lake.await
+        .with_context(|| format!("cannot open the lake at {url}"))
+}
+
+/// How long each table's rows are kept.
+pub fn retention(config: &Config) -> Retention {
+    let section = &config.retention;
+    let kept = |table| (table, section.days(table));
+    Retention {
+        days: Table::all()
+            .map(kept)
+            .filter(|(_, days)| *days > 0)
+            .collect(),
+        grace: Duration::from_secs(u64::from(section.grace_days) * 86_400),
     }
 }

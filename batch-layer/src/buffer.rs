@@ -1,7 +1,7 @@
 //! What has been read and not yet written: rows per table, and per partition the
 //! offsets that they cover. Pure: no I/O, and time is passed in.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
@@ -15,13 +15,21 @@ use lake::rows::{RowBuilder, SeenOrigins, Source};
 pub(crate) struct Limits {
     /// A table's rows take this much, bytes.
     pub(crate) flush_bytes: usize,
-    /// A table's oldest row has waited this long.
+    /// A table's oldest row has waited this long; longer where rows are of many dates,
+    /// see [`DATES_FACTOR_MAX`].
     pub(crate) flush_age: Duration,
-    /// Nothing has come for any table for this long: the log's end is reached.
+    /// Nothing has come for any table for this long: the log's end is reached. Not
+    /// sooner after the flush before than `flush_age`, so that a trickle does not make
+    /// a file an event.
     pub(crate) flush_idle: Duration,
     /// The rows of all tables take this much, bytes: the largest table is written.
     pub(crate) total_bytes: usize,
 }
+
+/// Each date is a file of its own. A table whose rows are of more than two dates waits
+/// longer, by one age for each further date up to this many ages, so that late events
+/// of old dates are gathered into few files. Queries see them meanwhile in the log.
+const DATES_FACTOR_MAX: usize = 10;
 
 /// A record that could not be decoded.
 #[derive(Clone, Debug)]
@@ -69,6 +77,10 @@ struct TableBuffer {
     partitions: BTreeMap<TopicPartition, Progress>,
     /// When the oldest unwritten progress was made.
     oldest: Option<Instant>,
+    /// When rows were last taken out.
+    taken: Option<Instant>,
+    /// Dates of the rows.
+    dates: BTreeSet<i32>,
     seen: SeenOrigins,
     stored_marks: HashMap<String, i64>,
 }
@@ -79,6 +91,8 @@ impl TableBuffer {
             rows: RowBuilder::new(table),
             partitions: BTreeMap::new(),
             oldest: None,
+            taken: None,
+            dates: BTreeSet::new(),
             seen: SeenOrigins::default(),
             stored_marks: HashMap::new(),
         }
@@ -181,15 +195,16 @@ impl Buffer {
             .into_iter()
             .filter(|record| record.offset >= next)
         {
-            if let Err(error) = buffer
+            match buffer
                 .rows
                 .push(&records.partition, &record, &mut buffer.seen)
             {
-                bad.push(BadRecord {
+                Ok(date) => buffer.dates.extend(date),
+                Err(error) => bad.push(BadRecord {
                     partition: records.partition.clone(),
                     record,
                     error,
-                });
+                }),
             }
         }
         buffer.oldest.get_or_insert(now);
@@ -209,9 +224,15 @@ impl Buffer {
         };
         let is_idle = waited(self.newest, self.limits.flush_idle);
         let is_due = |buffer: &TableBuffer| {
+            let factor = buffer
+                .dates
+                .len()
+                .saturating_sub(1)
+                .clamp(1, DATES_FACTOR_MAX);
+            let rested = buffer.taken.is_none() || waited(buffer.taken, self.limits.flush_age);
             buffer.rows.bytes() >= self.limits.flush_bytes
-                || waited(buffer.oldest, self.limits.flush_age)
-                || (buffer.oldest.is_some() && is_idle)
+                || waited(buffer.oldest, self.limits.flush_age * factor as u32)
+                || (buffer.oldest.is_some() && is_idle && rested)
         };
         if let Some((table, _)) = self.tables.iter().find(|(_, buffer)| is_due(buffer)) {
             return Some(*table);
@@ -236,9 +257,11 @@ impl Buffer {
 
     /// Takes a table's rows out, with what they cover. The buffer goes on behind
     /// them; if they cannot be written, it has to be [reset](Buffer::reset).
-    pub(crate) fn take(&mut self, table: Table) -> Option<Flush> {
+    pub(crate) fn take(&mut self, table: Table, now: Instant) -> Option<Flush> {
         let buffer = self.tables.get_mut(&table)?;
         buffer.oldest.take()?;
+        buffer.taken = Some(now);
+        buffer.dates.clear();
         let mut advances = Vec::new();
         for (partition, progress) in &mut buffer.partitions {
             if let (Some(from), Some(to)) = (progress.from, progress.next)

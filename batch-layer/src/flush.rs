@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use events::Advance;
 use events::backoff::Backoff;
-use lake::{Commit, Lake, NewFile, Table};
+use lake::{Commit, FILE_COMMIT_LIMIT, Lake, NewFile, Table};
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
@@ -35,12 +35,13 @@ pub(crate) async fn write(
     let started = Instant::now();
     let table = flush.table;
     let mut backoff = Backoff::new();
-    let mut files: Option<Vec<NewFile>> = None;
+    let mut files: Option<Written> = None;
     loop {
         match attempt(&lake, &flush, &mut files).await {
             Ok(()) => {
                 problems.works(Part::Lake);
-                record(&flush, files.as_deref().unwrap_or_default(), started);
+                let files = files.map(|written| written.files).unwrap_or_default();
+                record(&flush, &files, started);
                 return Ok(Outcome::Written(flush.advances));
             }
             Err(moved @ lake::Error::PositionMoved { .. }) => {
@@ -59,30 +60,48 @@ pub(crate) async fn write(
     }
 }
 
-/// Files that are up stay so for the next attempt. A commit whose answer was lost
-/// is found by the next attempt, which then changes nothing.
+/// Files that are up, and since when.
+struct Written {
+    files: Vec<NewFile>,
+    at: Instant,
+}
+
+/// Files that are up stay so for the next attempt, unless that comes so late that
+/// vacuum may have taken them for left over. A commit whose answer was lost is found
+/// by the next attempt, which then changes nothing.
 async fn attempt(
     lake: &Lake,
     flush: &Flush,
-    files: &mut Option<Vec<NewFile>>,
+    files: &mut Option<Written>,
 ) -> Result<(), lake::Error> {
     let written = match files.take() {
-        Some(written) => written,
-        None if flush.rows.num_rows() == 0 => Vec::new(),
-        None => {
-            lake.write_files(flush.table, vec![flush.rows.clone()])
-                .await?
-        }
+        Some(written) if written.at.elapsed() < FILE_COMMIT_LIMIT => written,
+        _ => write_files(lake, flush).await?,
     };
     let commit = Commit {
-        files: written,
+        files: written.files,
         advances: flush.advances.clone(),
         marks: flush.marks.clone(),
         once: Vec::new(),
     };
     let committed = lake.commit(flush.table, &commit).await;
-    *files = Some(commit.files);
+    *files = Some(Written {
+        files: commit.files,
+        at: written.at,
+    });
     committed.map(drop)
+}
+
+async fn write_files(lake: &Lake, flush: &Flush) -> Result<Written, lake::Error> {
+    let at = Instant::now();
+    let files = match flush.rows.num_rows() {
+        0 => Vec::new(),
+        _ => {
+            let rows = vec![flush.rows.clone()];
+            lake.write_files(flush.table, rows).await?
+        }
+    };
+    Ok(Written { files, at })
 }
 
 fn record(flush: &Flush, files: &[NewFile], started: Instant) {

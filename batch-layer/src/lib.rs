@@ -10,15 +10,21 @@
 //! - `flush`: files, then one commit of files and positions.
 //! - `dead_letters`: what cannot be decoded goes beside its topic.
 //! - `worker`: the loop around them: poll, rebalance, outages, shutdown.
+<<<<<<< HEAD
 //! - [`import`]: files of history, past the log.
+=======
+//! - `upkeep`: small files into large ones, old dates and unneeded files away.
+>>>>>>> refs/heads/lake
 
 mod buffer;
 mod dead_letters;
 mod flush;
 pub mod import;
 mod problems;
+mod upkeep;
 mod worker;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +33,8 @@ use events::TopicNames;
 use events::health::HealthBoard;
 use lake::Lake;
 use tokio_util::sync::CancellationToken;
+
+pub use crate::upkeep::UpkeepConfig;
 
 use crate::problems::Problems;
 use crate::worker::Worker;
@@ -42,6 +50,8 @@ pub struct BatchConfig {
     pub flush_idle: Duration,
     /// Rows of all tables together never take more than this, bytes.
     pub memory_bytes: usize,
+    /// How the tables are kept in order meanwhile; `None` leaves that to others.
+    pub upkeep: Option<UpkeepConfig>,
 }
 
 impl Default for BatchConfig {
@@ -51,6 +61,7 @@ impl Default for BatchConfig {
             flush_age: Duration::from_secs(30),
             flush_idle: Duration::from_secs(2),
             memory_bytes: 512 << 20,
+            upkeep: None,
         }
     }
 }
@@ -83,7 +94,21 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let problems = Problems::new(health);
-    Worker::new(log, lake, topics, &config, problems, shutdown)
+    let (keeps, kept) = tokio::sync::watch::channel(BTreeSet::new());
+    // Ends with the worker, also where that fails.
+    let stop = shutdown.child_token();
+    let end = stop.clone().drop_guard();
+    let upkeep = config
+        .upkeep
+        .clone()
+        .map(|upkeep| tokio::spawn(upkeep::run(lake.clone(), kept, upkeep, stop)));
+    let worked = Worker::new(log, lake, topics, &config, problems, keeps, shutdown)
         .run()
-        .await
+        .await;
+    drop(end);
+    if let Some(upkeep) = upkeep {
+        // What it was about changes nothing by halves: it is not waited for.
+        upkeep.abort();
+    }
+    worked
 }

@@ -1,14 +1,15 @@
 //! The loop around the buffer: poll, dead letters, flush, rebalance.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use event_log::{Consumer, EventLog, Polled, Records};
 use events::backoff::Backoff;
-use events::{Offset, Topic, TopicNames, TopicPartition};
+use events::{Offset, Stream, Topic, TopicNames, TopicPartition};
 use lake::rows::{Source, sources};
 use lake::{Lake, Table};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +39,8 @@ pub(crate) struct Worker {
     writing: Option<Writing>,
     bad: Vec<BadRecord>,
     problems: Problems,
+    /// The tables that this process keeps in order; see [`crate::upkeep`].
+    keeps: watch::Sender<BTreeSet<Table>>,
     shutdown: CancellationToken,
 }
 
@@ -53,13 +56,14 @@ impl Worker {
         topics: TopicNames,
         config: &BatchConfig,
         problems: Problems,
+        keeps: watch::Sender<BTreeSet<Table>>,
         shutdown: CancellationToken,
     ) -> Self {
         let limits = Limits {
             flush_bytes: config.flush_bytes,
             flush_age: config.flush_age,
             flush_idle: config.flush_idle,
-            // A flush under way holds its rows, their sorted copy and the file.
+            // A flush under way holds its rows and the file, and rows grow by doubling.
             total_bytes: config.memory_bytes / 4,
         };
         Self {
@@ -72,6 +76,7 @@ impl Worker {
             lake,
             topics,
             problems,
+            keeps,
             shutdown,
         }
     }
@@ -184,8 +189,9 @@ impl Worker {
 
     fn is_full(&self) -> bool {
         self.writing.as_ref().is_some_and(|writing| {
-            // The rows in the making grow by doubling, those being written exist three times.
-            self.buffer.bytes() * 2 + writing.bytes * 3 > self.memory_bytes
+            // The rows in the making grow by doubling; of those being written there is a
+            // second copy at most, as the file that they become.
+            self.buffer.bytes() * 2 + writing.bytes * 2 > self.memory_bytes
         })
     }
 
@@ -199,7 +205,7 @@ impl Worker {
     }
 
     fn flush(&mut self, table: Table) {
-        if let Some(flush) = self.buffer.take(table) {
+        if let Some(flush) = self.buffer.take(table, Instant::now()) {
             let bytes = flush.bytes;
             let stop = self.shutdown.clone();
             let task = tokio::spawn(write(self.lake.clone(), flush, self.problems.clone(), stop));
@@ -267,7 +273,21 @@ impl Worker {
             }
             self.start(consumer, table, partitions).await?;
         }
+        self.say_what_it_keeps();
         Ok(())
+    }
+
+    /// One process a table: the one that has the first partition of its first topic.
+    fn say_what_it_keeps(&self) {
+        let is_kept = |table: &Table| {
+            let topic = match table {
+                Table::Stream(stream) => self.topics.topic(*stream).clone(),
+                Table::DeadLetters => self.topics.dead_letters(Stream::ALL[0]),
+            };
+            self.buffer.holds(*table, &TopicPartition::new(topic, 0))
+        };
+        self.keeps
+            .send_replace(Table::all().filter(is_kept).collect());
     }
 
     /// Begins each partition at its stored position; waits until the lake says which.
@@ -349,6 +369,7 @@ impl Worker {
                 self.buffer.release(*table, partition);
             }
         }
+        self.say_what_it_keeps();
         consumer.release(&partitions).await?;
         Ok(())
     }
@@ -392,6 +413,7 @@ impl Worker {
         for table in Table::all() {
             self.buffer.reset(table);
         }
+        self.say_what_it_keeps();
     }
 
     async fn abandon_writing(&mut self) {

@@ -5,11 +5,13 @@ mod common;
 use std::collections::HashMap;
 use std::time::Duration;
 
+use batch_layer::{BatchConfig, UpkeepConfig};
 use common::{Platform, eager, lazy, vehicle_json, wait_for};
 use event_log::{EventLog, Polled};
 use events::health::Health;
 use events::{Stream, TopicPartition};
 use lake::Table;
+use lake::maintain::{CompactOptions, VacuumOptions};
 
 const VEHICLES: Table = Table::Stream(Stream::VehicleData);
 const COUNTS: &str = "SELECT count(*), count(DISTINCT id) FROM vehicle_data";
@@ -299,4 +301,95 @@ async fn processes_that_come_and_go_write_each_event_once() {
             .rows(),
         Some(sent as u64)
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn tables_are_kept_in_order_while_they_are_written_and_read() {
+    let platform = Platform::new().await;
+    let upkeep = UpkeepConfig {
+        compact_every: Duration::from_millis(200),
+        clean_every: Duration::from_millis(500),
+        compact: CompactOptions {
+            min_files: 3,
+            ..CompactOptions::default()
+        },
+        vacuum: VacuumOptions {
+            retain: Duration::ZERO,
+            retain_uncommitted: Duration::from_secs(3600),
+        },
+        ..UpkeepConfig::default()
+    };
+    let config = BatchConfig {
+        upkeep: Some(upkeep),
+        ..eager()
+    };
+    // Queries are of this process, and so is the lake that is kept in order.
+    let stop = tokio_util::sync::CancellationToken::new();
+    let batch = tokio::spawn(batch_layer::run(
+        platform.log.clone(),
+        platform.lake.clone(),
+        platform.topics.clone(),
+        config,
+        platform.health.clone(),
+        stop.clone(),
+    ));
+    let mut sent = 0;
+    for _ in 0..12 {
+        let next = sent + 500;
+        platform
+            .append(
+                Stream::VehicleData,
+                (sent..next).map(vehicle_json).collect(),
+            )
+            .await;
+        sent = next;
+        platform.wait_until_written(VEHICLES, sent as u64).await;
+        assert_eq!(platform.numbers(COUNTS).await, [sent as i64, sent as i64]);
+    }
+    wait_for("few files are left", || async {
+        let snapshot = platform.lake.refresh(VEHICLES).await.expect("a snapshot");
+        snapshot.files.len() < 3
+    })
+    .await;
+    let folder = platform
+        .folder
+        .path()
+        .join("lake/vehicle_data/date=2026-03-01");
+    wait_for("the others are gone from the disk", || async {
+        std::fs::read_dir(&folder).is_ok_and(|entries| entries.count() < 4)
+    })
+    .await;
+    assert_eq!(platform.numbers(COUNTS).await, [sent as i64, sent as i64]);
+    stop.cancel();
+    batch.await.expect("no panic").expect("no error");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_that_producers_add_is_kept_and_one_of_another_type_is_a_dead_letter() {
+    let platform = Platform::new().await;
+    let with = |number: usize, field: &str| {
+        let json = vehicle_json(number);
+        format!("{},{field}}}", json.trim_end_matches('}'))
+    };
+    platform
+        .append(Stream::VehicleData, (0..10).map(vehicle_json).collect())
+        .await;
+    let batch = platform.batch(eager()).await;
+    platform.wait_until_written(VEHICLES, 10).await;
+    let mut changed: Vec<String> = (10..20)
+        .map(|number| with(number, r#""battery":{"percent":81}"#))
+        .collect();
+    changed.push(with(20, r#""year":"soon""#));
+    platform.append(Stream::VehicleData, changed).await;
+    platform.wait_until_written(VEHICLES, 20).await;
+    platform.wait_until_written(Table::DeadLetters, 1).await;
+    batch.stop().await;
+
+    let kept = r#"SELECT count(extra), count(*) FROM vehicle_data WHERE extra IS NULL OR extra = '{"battery":{"percent":81}}'"#;
+    assert_eq!(platform.numbers(kept).await, [10, 20]);
+    let letter = "SELECT count(*) FROM dead_letters WHERE message LIKE '%year%soon%'";
+    assert_eq!(platform.numbers(letter).await, [1]);
+    // Nothing was rewritten: the first file is as it was.
+    let snapshot = platform.lake.refresh(VEHICLES).await.expect("a snapshot");
+    assert!(snapshot.files.values().any(|file| file.rows == Some(10)));
 }

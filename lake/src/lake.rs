@@ -1,19 +1,23 @@
 //! The lake: its tables, their snapshots and commits.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use bytes::Bytes;
 use events::{Advance, Offset, TopicPartition};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::delta::{self, TableLog, Written};
-use crate::parquet_file::{EncodedFile, encode};
+use crate::layout::Order;
+use crate::parquet_file::{encode_file, without_date};
+use crate::statistics::format_date;
 use crate::storage::Storage;
-use crate::{Error, LakeConfig, NewFile, Result, Snapshot, Table};
+use crate::{DataFile, Error, LakeConfig, NewFile, Result, Snapshot, Table};
 
 /// Attempts to get a version before a commit gives way to the other writers.
 const MAX_COMMIT_ATTEMPTS: usize = 50;
@@ -22,6 +26,10 @@ const MAX_COMMIT_ATTEMPTS: usize = 50;
 const MAX_SNAPSHOT_AGE: Duration = Duration::from_secs(3600);
 /// Larger files go up in parts.
 const PART_BYTES: usize = 8 << 20;
+
+/// Files that are not committed this long after they were written must be written
+/// anew: vacuum takes them for left over.
+pub const FILE_COMMIT_LIMIT: Duration = Duration::from_secs(3600);
 
 /// What one commit makes visible together.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +58,8 @@ struct TableHandle {
     /// Held while following or committing: within this process one at a time.
     turn: tokio::sync::Mutex<()>,
     known: RwLock<Known>,
+    /// Every version that was given to anybody; see [`Lake::held_snapshots`].
+    handed_out: Mutex<Vec<Weak<Snapshot>>>,
 }
 
 struct Known {
@@ -75,6 +85,7 @@ impl Lake {
                     log,
                     turn: tokio::sync::Mutex::default(),
                     known: RwLock::new(known),
+                    handed_out: Mutex::default(),
                 },
             );
         }
@@ -136,21 +147,27 @@ impl Lake {
         handle.follow().await
     }
 
-    /// Writes rows as Parquet, one file a date. Nobody sees them before
-    /// [`Lake::commit`]. On an error nothing remains but what a crash would leave.
+    /// Writes rows as Parquet, one file a date, one after the other, so that only
+    /// one of them is in memory. Nobody sees them before [`Lake::commit`]. On an
+    /// error nothing remains but what a crash would leave.
     pub async fn write_files(
         &self,
         table: Table,
         batches: Vec<RecordBatch>,
     ) -> Result<Vec<NewFile>> {
-        let encoded = tokio::task::spawn_blocking(move || encode(table, &batches)).await;
-        let encoded = encoded.map_err(|error| Error::Schema {
-            table: table.name().to_owned(),
-            reason: format!("encoding failed: {error}"),
-        })??;
-        let mut files = Vec::with_capacity(encoded.len());
-        for file in encoded {
-            match self.put(table, file).await {
+        let (rows, parts) = in_background(table, move || order_rows(table, &batches)).await?;
+        let mut files = Vec::with_capacity(parts.len());
+        for (date, order) in parts {
+            let rows = rows.clone();
+            let encoded = in_background(table, move || {
+                encode_file(table, date, &rows, &order)
+                    .map_err(|error| refused(table, error.to_string()))
+            });
+            let put = match encoded.await {
+                Ok((bytes, file)) => self.put(table, bytes, &file.path).await.map(|()| file),
+                Err(error) => Err(error),
+            };
+            match put {
                 Ok(file) => files.push(file),
                 Err(error) => {
                     self.discard_files(table, &files).await;
@@ -161,27 +178,24 @@ impl Lake {
         Ok(files)
     }
 
-    async fn put(&self, table: Table, encoded: EncodedFile) -> Result<NewFile> {
+    async fn put(&self, table: Table, bytes: Bytes, path: &str) -> Result<()> {
         let store = self.storage.table_store(table);
-        let path = Path::from(encoded.file.path.as_str());
+        let location = Path::from(path);
         let put = async {
-            if encoded.bytes.len() <= 2 * PART_BYTES {
-                store.put(&path, encoded.bytes.clone().into()).await?;
+            if bytes.len() <= 2 * PART_BYTES {
+                store.put(&location, bytes.into()).await?;
             } else {
                 let mut upload = WriteMultipart::new_with_chunk_size(
-                    store.put_multipart(&path).await?,
+                    store.put_multipart(&location).await?,
                     PART_BYTES,
                 );
-                upload.put(encoded.bytes.clone());
+                upload.put(bytes);
                 upload.finish().await?;
             }
             Ok(())
         };
         put.await.map_err(|error| self.storage.error(&error))?;
-        self.storage
-            .sync(&format!("{table}/{}", encoded.file.path))
-            .await?;
-        Ok(encoded.file)
+        self.storage.sync(&format!("{table}/{path}")).await
     }
 
     /// Removes files that no commit will name. Best effort: what stays is invisible
@@ -202,8 +216,58 @@ impl Lake {
     /// removed.
     pub async fn commit(&self, table: Table, commit: &Commit) -> Result<u64> {
         let handle = &self.tables[&table];
+        let turn = handle.turn.lock().await;
+        handle.writable().await?;
+        let decide = |snapshot: &Snapshot| {
+            if already_in(snapshot, commit) {
+                return Ok(Decision::Nothing);
+            }
+            check_positions(table, snapshot, commit)?;
+            Ok(Decision::Write(delta::encode_commit(commit, now_ms())))
+        };
+        let committed = self.commit_when(handle, decide).await;
+        drop(turn);
+        if matches!(committed, Err(Error::PositionMoved { .. })) {
+            self.discard_files(table, &commit.files).await;
+        }
+        committed
+    }
+
+    /// Exchanges files of a table, positions untouched. Commits of others that came
+    /// in between do no harm as long as they left the removed files alone; otherwise
+    /// this is [`Error::FilesChanged`] and changes nothing.
+    pub(crate) async fn replace(&self, table: Table, rewrite: &Rewrite) -> Result<u64> {
+        let handle = &self.tables[&table];
         let _turn = handle.turn.lock().await;
+        self.commit_when(handle, |snapshot| {
+            let is_live = |file: &Arc<DataFile>| snapshot.files.contains_key(&file.path);
+            let done = match rewrite.add.first() {
+                Some(added) => snapshot.files.contains_key(&added.path),
+                None => !rewrite.remove.iter().any(is_live),
+            };
+            if done {
+                return Ok(Decision::Nothing);
+            }
+            if !rewrite.remove.iter().all(is_live) {
+                return Err(Error::FilesChanged {
+                    table: table.name().to_owned(),
+                });
+            }
+            Ok(Decision::Write(delta::encode_rewrite(rewrite, now_ms())))
+        })
+        .await
+    }
+
+    /// Writes what `decide` makes of the newest version, as the version after it;
+    /// decides anew when somebody was faster. The caller holds the turn.
+    async fn commit_when(
+        &self,
+        handle: &TableHandle,
+        decide: impl Fn(&Snapshot) -> Result<Decision>,
+    ) -> Result<u64> {
+        let table = handle.log.table;
         for _ in 0..MAX_COMMIT_ATTEMPTS {
+<<<<<<< HEAD
             let snapshot = handle.writable().await?;
             if already_in(&snapshot, commit) {
                 return Ok(snapshot.version.unwrap_or_default());
@@ -214,9 +278,16 @@ impl Lake {
                 self.discard_files(table, &commit.files).await;
                 return Err(refused);
             }
+=======
+            let snapshot = handle.follow().await?;
+            let actions = match decide(&snapshot)? {
+                Decision::Nothing => return Ok(snapshot.version.unwrap_or_default()),
+                Decision::Write(actions) => {
+                    actions.map_err(|error| handle.log.damaged(error.to_string()))?
+                }
+            };
+>>>>>>> refs/heads/lake
             let version = snapshot.version.map_or(0, |version| version + 1);
-            let actions = delta::encode_commit(commit, chrono::Utc::now().timestamp_millis())
-                .map_err(|error| handle.log.damaged(error.to_string()))?;
             if handle.log.write(version, actions.into()).await? == Written::Taken {
                 continue; // somebody was faster: look at what they wrote, then decide
             }
@@ -233,6 +304,93 @@ impl Lake {
             .storage
             .unavailable(format!("table {table} has too many writers at once")))
     }
+
+    /// Every version of `table` that somebody in this process still holds, the
+    /// newest known one included: a query, the tail, a compaction.
+    pub(crate) fn held_snapshots(&self, table: Table) -> Vec<Arc<Snapshot>> {
+        let held = self.tables[&table].handed_out.lock();
+        held.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// One table's folder; for maintenance.
+    pub(crate) fn storage(&self) -> &Storage {
+        &self.storage
+    }
+}
+
+/// What to do about the newest version.
+enum Decision {
+    /// It is as wanted.
+    Nothing,
+    /// These actions come next.
+    Write(serde_json::Result<Vec<u8>>),
+}
+
+/// Files that take the place of others.
+#[derive(Clone, Debug)]
+pub(crate) struct Rewrite {
+    pub(crate) remove: Vec<Arc<DataFile>>,
+    pub(crate) add: Vec<NewFile>,
+    /// Whether rows go or come; false where the same rows lie in other files.
+    pub(crate) data_change: bool,
+    /// As the table's history shows it.
+    pub(crate) operation: &'static str,
+}
+
+fn now_ms() -> i64 {
+    chrono::Utc::now().timestamp_millis()
+}
+
+pub(crate) fn refused(table: Table, reason: String) -> Error {
+    Error::Schema {
+        table: table.name().to_owned(),
+        reason,
+    }
+}
+
+/// Computes on a thread that may block.
+async fn in_background<T: Send + 'static>(
+    table: Table,
+    compute: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(compute).await {
+        Ok(result) => result,
+        Err(error) => Err(refused(table, format!("encoding failed: {error}"))),
+    }
+}
+
+/// Orders and encodes rows as [`Lake::write_files`] does, one file a date, in memory.
+/// Takes CPU time: call it where blocking is allowed.
+pub fn encode_files(table: Table, batches: &[RecordBatch]) -> Result<Vec<(NewFile, Bytes)>> {
+    let (rows, parts) = order_rows(table, batches)?;
+    let encode = |(date, order): (String, Order)| {
+        let encoded = encode_file(table, date, &rows, &order);
+        let (bytes, file) = encoded.map_err(|error| refused(table, error.to_string()))?;
+        Ok((file, bytes))
+    };
+    parts.into_iter().map(encode).collect()
+}
+
+/// The rows without their date, and per date the order of those in its file.
+type Ordered = (RecordBatch, Vec<(String, Order)>);
+
+fn order_rows(table: Table, batches: &[RecordBatch]) -> Result<Ordered> {
+    let rows = match batches {
+        [] => RecordBatch::new_empty(table.schema()),
+        [rows] => rows.clone(),
+        [first, ..] => concat_batches(first.schema_ref(), batches)
+            .map_err(|error| refused(table, error.to_string()))?,
+    };
+    let parts = Order::of(&rows)
+        .by_date(&rows)
+        .into_iter()
+        .map(|(date, order)| {
+            let date = date.and_then(format_date);
+            let date = date.ok_or_else(|| refused(table, "a row has no date".to_owned()))?;
+            Ok((date, order))
+        })
+        .collect::<Result<_>>()?;
+    Ok((without_date(&rows), parts))
 }
 
 /// Whether an earlier attempt at this very commit got through.
@@ -299,11 +457,24 @@ impl TableHandle {
                     .unwrap_or_else(|| Snapshot::empty(self.log.table)),
             ),
         };
+        self.hand_out(&newest);
         *self.known.write() = Known {
             snapshot: Some(newest.clone()),
             looked_at: Instant::now(),
         };
         Ok(newest)
+    }
+
+    /// Notes a version before anybody has it.
+    fn hand_out(&self, snapshot: &Arc<Snapshot>) {
+        let mut handed_out = self.handed_out.lock();
+        let is_noted = handed_out
+            .last()
+            .is_some_and(|last| std::ptr::eq(last.as_ptr(), Arc::as_ptr(snapshot)));
+        if !is_noted {
+            handed_out.retain(|held| held.strong_count() > 0);
+            handed_out.push(Arc::downgrade(snapshot));
+        }
     }
 
     /// The newest version of a table that exists and has every column we write.

@@ -11,6 +11,8 @@ mod config;
 mod delta;
 mod error;
 mod lake;
+mod layout;
+pub mod maintain;
 mod parquet_file;
 pub mod query;
 pub mod rows;
@@ -21,6 +23,6 @@ mod table;
 
 pub use config::{LakeConfig, S3Options};
 pub use error::{Error, Result};
-pub use lake::{Commit, Lake};
+pub use lake::{Commit, FILE_COMMIT_LIMIT, Lake, encode_files};
 pub use snapshot::{DataFile, NewFile, Snapshot};
 pub use table::Table;

@@ -1,169 +1,120 @@
-//! How rows become Parquet files.
-//!
-//! One file a date, sorted by device and time, so that one vehicle's day lies
-//! together; page index, bloom filter on the device, zstd.
+//! How rows become a Parquet file.
 
-use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::{
-    SortColumn, concat_batches, lexsort_to_indices, max, min, partition, take_record_batch,
-};
-use arrow::datatypes::{DataType, Date32Type, Int32Type, Schema, SchemaRef};
-use arrow::error::ArrowError;
+use arrow::array::{RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
+use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
-use parquet::schema::types::ColumnPath;
 use uuid::Uuid;
 
+use crate::Table;
+use crate::layout::{Order, ROW_GROUP_MIN_ROWS, properties};
 use crate::snapshot::{DATE, NewFile};
-use crate::statistics::{format_date, write};
-use crate::{Error, Result, Table};
+use crate::statistics::StatisticsBuilder;
 
-/// Small enough that one vehicle's rows are a fraction of a group's pages.
-const ROW_GROUP_ROWS: usize = 262_144;
-const PAGE_ROWS: usize = 20_000;
-/// Distinct devices expected in one row group.
-const BLOOM_DISTINCT: u64 = 4_096;
+/// Rows are put in order and encoded in pieces of this many, so that the ordered
+/// copy stays small and in the processor's cache.
+const PIECE_ROWS: usize = 16_384;
 
-/// A file in memory.
-pub(crate) struct EncodedFile {
-    pub(crate) file: NewFile,
-    pub(crate) bytes: Bytes,
-}
-
-/// Sorts the rows and encodes one file a date. Takes CPU time: call it where
-/// blocking is allowed.
-pub(crate) fn encode(table: Table, batches: &[RecordBatch]) -> Result<Vec<EncodedFile>> {
-    let Some(first) = batches.first() else {
-        return Ok(Vec::new());
-    };
-    let refused = |reason: String| Error::Schema {
-        table: table.name().to_owned(),
-        reason,
-    };
-    let rows = sorted(&first.schema(), batches).map_err(|error| refused(error.to_string()))?;
-    let Ok(date_index) = rows.schema().index_of(DATE) else {
-        return Err(refused("the rows have no date column".to_owned()));
-    };
-    let dates = rows.column(date_index).clone();
-    let ranges = partition(&[dates.clone()])
-        .map_err(|error| refused(error.to_string()))?
-        .ranges();
-    let mut in_file = rows;
-    in_file.remove_column(date_index);
-    ranges
-        .into_iter()
-        .map(|range| {
-            let slice = in_file.slice(range.start, range.len());
-            let date =
-                date_text(&dates, &range).ok_or_else(|| refused("a row has no date".to_owned()))?;
-            encode_date(table, &slice, date).map_err(|error| refused(error.to_string()))
-        })
-        .collect()
-}
-
-fn sorted(
-    schema: &SchemaRef,
-    batches: &[RecordBatch],
-) -> std::result::Result<RecordBatch, ArrowError> {
-    let rows = concat_batches(schema, batches)?;
-    let columns: Vec<SortColumn> = [
-        DATE,
-        "device_id",
-        "timestamp",
-        "log_partition",
-        "log_offset",
-    ]
-    .iter()
-    .filter_map(|name| rows.column_by_name(name))
-    .map(|values| SortColumn {
-        values: values.clone(),
-        options: None,
-    })
-    .collect();
-    take_record_batch(&rows, &lexsort_to_indices(&columns, None)?)
-}
-
-fn date_text(dates: &ArrayRef, range: &Range<usize>) -> Option<String> {
-    let dates = dates.as_primitive_opt::<Date32Type>()?;
-    if dates.is_null(range.start) {
-        None
-    } else {
-        format_date(dates.value(range.start))
-    }
-}
-
-fn encode_date(
+/// A file in the making. Takes CPU time: use it where blocking is allowed.
+pub(crate) struct FileEncoder {
     table: Table,
-    rows: &RecordBatch,
     date: String,
-) -> std::result::Result<EncodedFile, ParquetError> {
-    let mut writer =
-        ArrowWriter::try_new(Vec::new(), rows.schema(), Some(properties(&rows.schema())))?;
-    writer.write(rows)?;
-    let bytes = Bytes::from(writer.into_inner()?);
-    let name = format!(
-        "{table}-{}-{}.parquet",
-        partition_range(rows),
-        Uuid::new_v4()
-    );
-    let file = NewFile {
-        path: format!("{DATE}={date}/{name}"),
-        size_bytes: bytes.len() as u64,
-        rows: rows.num_rows() as u64,
-        date_text: date,
-        statistics_json: write(rows),
-    };
-    Ok(EncodedFile { file, bytes })
+    writer: ArrowWriter<Vec<u8>>,
+    statistics: StatisticsBuilder,
+    drained_bytes: u64,
 }
 
-/// `p0-3`: which log partitions the rows are from, for people who look at the folder.
-fn partition_range(rows: &RecordBatch) -> String {
-    let partitions = rows
-        .column_by_name("log_partition")
-        .and_then(|column| column.as_primitive_opt::<Int32Type>());
-    match partitions.and_then(|values| Some((min(values)?, max(values)?))) {
-        Some((low, high)) => format!("p{low}-{high}"),
-        None => "p".to_owned(),
+impl FileEncoder {
+    /// Begins a file of rows of `date` (`YYYY-MM-DD`), which lies in the path and
+    /// so not in `schema`.
+    pub(crate) fn new(table: Table, date: String, schema: SchemaRef) -> Result<Self, ParquetError> {
+        let properties = properties(&schema);
+        Ok(Self {
+            table,
+            date,
+            statistics: StatisticsBuilder::new(schema.clone()),
+            writer: ArrowWriter::try_new(Vec::new(), schema, Some(properties))?,
+            drained_bytes: 0,
+        })
     }
-}
 
-fn properties(schema: &Arc<Schema>) -> WriterProperties {
-    let mut builder = WriterProperties::builder()
-        .set_created_by(concat!("citypulse version ", env!("CARGO_PKG_VERSION")).to_owned())
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .set_data_page_row_count_limit(PAGE_ROWS)
-        .set_dictionary_enabled(true);
-    for field in schema.fields() {
-        let path = ColumnPath::from(field.name().as_str());
-        builder = column_properties(builder, path, field.name(), field.data_type());
-    }
-    builder.build()
-}
-
-fn column_properties(
-    builder: WriterPropertiesBuilder,
-    path: ColumnPath,
-    name: &str,
-    data_type: &DataType,
-) -> WriterPropertiesBuilder {
-    match (name, data_type) {
-        ("device_id", _) => {
-            let builder = builder.set_column_bloom_filter_enabled(path.clone(), true);
-            builder.set_column_bloom_filter_max_ndv(path, BLOOM_DISTINCT)
+    /// Adds rows in the order given.
+    pub(crate) fn write(&mut self, rows: &RecordBatch, order: &Order) -> Result<(), ParquetError> {
+        for block in &order.blocks {
+            if self.writer.in_progress_rows() >= ROW_GROUP_MIN_ROWS {
+                self.writer.flush()?;
+            }
+            for piece in order.rows[block.clone()].chunks(PIECE_ROWS) {
+                let indices = UInt32Array::from_iter_values(piece.iter().copied());
+                let piece = take_record_batch(rows, &indices)?;
+                self.statistics.add(&piece);
+                self.writer.write(&piece)?;
+            }
         }
-        // No two are equal: a dictionary would hold every one of them.
-        ("id" | "extra" | "value", _) => builder.set_column_dictionary_enabled(path, false),
-        // Neighbours differ by little.
-        (_, DataType::Timestamp(..)) | ("log_offset", _) => builder
-            .set_column_dictionary_enabled(path.clone(), false)
-            .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED),
-        _ => builder,
+        Ok(())
     }
+
+    /// What is encoded so far and was not taken yet.
+    pub(crate) fn take_bytes(&mut self) -> Result<Bytes, ParquetError> {
+        self.writer.sync()?;
+        let bytes = Bytes::from(std::mem::take(self.writer.inner_mut()));
+        self.drained_bytes += bytes.len() as u64;
+        Ok(bytes)
+    }
+
+    /// About how large the file is by now, what is still to be encoded included.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        (self.writer.bytes_written() + self.writer.in_progress_size()) as u64
+    }
+
+    /// Ends the file: the bytes that were not taken yet, and how a commit names it.
+    pub(crate) fn finish(mut self, name: &str) -> Result<(Bytes, NewFile), ParquetError> {
+        self.writer.finish()?;
+        self.writer.sync()?;
+        let bytes = Bytes::from(std::mem::take(self.writer.inner_mut()));
+        let file = NewFile {
+            path: format!("{DATE}={}/{name}", self.date),
+            size_bytes: self.drained_bytes + bytes.len() as u64,
+            rows: self.statistics.rows() as u64,
+            date_text: self.date,
+            statistics_json: self.statistics.to_json(),
+        };
+        Ok((bytes, file))
+    }
+
+    /// A name that no other file has. `p0-3`: which log partitions the rows are
+    /// from, for people who look at the folder.
+    pub(crate) fn name(&self) -> String {
+        let partitions = match self.statistics.whole_bounds("log_partition") {
+            Some((low, high)) => format!("p{low}-{high}"),
+            None => "p".to_owned(),
+        };
+        format!("{}-{partitions}-{}.parquet", self.table, Uuid::new_v4())
+    }
+}
+
+/// The columns that lie in a file.
+pub(crate) fn without_date(rows: &RecordBatch) -> RecordBatch {
+    let mut in_file = rows.clone();
+    if let Ok(date) = rows.schema().index_of(DATE) {
+        in_file.remove_column(date);
+    }
+    in_file
+}
+
+/// Encodes rows of one date as a whole file.
+pub(crate) fn encode_file(
+    table: Table,
+    date: String,
+    rows: &RecordBatch,
+    order: &Order,
+) -> Result<(Bytes, NewFile), ParquetError> {
+    let mut file = FileEncoder::new(table, date, Arc::clone(rows.schema_ref()))?;
+    file.write(rows, order)?;
+    let name = file.name();
+    file.finish(&name)
 }

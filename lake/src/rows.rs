@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use arrow::array::RecordBatch;
 use event_log::Record;
-use events::columns::{ColumnBuilder, Origin};
+use events::columns::{ColumnBuilder, Origin, date_of};
 use events::dead_letter::{DeadLetter, DeadLetterBuilder};
 use events::{DecodeError, Offset, Stream, Topic, TopicNames, TopicPartition, decode};
 
@@ -106,15 +106,15 @@ impl RowBuilder {
         }
     }
 
-    /// Adds the record as a row. An event that cannot be decoded adds none and is
-    /// returned as the error; of a dead letter that `seen` knows already nothing
-    /// is added either.
+    /// Adds the record as a row and returns the row's date, days since the epoch. An
+    /// event that cannot be decoded adds none and is returned as the error; of a dead
+    /// letter that `seen` knows already nothing is added either.
     pub fn push(
         &mut self,
         from: &TopicPartition,
         record: &Record,
         seen: &mut SeenOrigins,
-    ) -> Result<(), DecodeError> {
+    ) -> Result<Option<i32>, DecodeError> {
         let origin = Origin {
             partition: from.partition,
             offset: record.offset,
@@ -122,18 +122,18 @@ impl RowBuilder {
         };
         match self {
             Self::Events(columns) => {
-                columns.push(
-                    &decode(columns.stream(), &record.value, record.appended_at_us)?,
-                    &origin,
-                );
+                let event = decode(columns.stream(), &record.value, record.appended_at_us)?;
+                columns.push(&event, &origin);
+                Ok(Some(date_of(event.timestamp_us)))
             }
             Self::DeadLetters(letters) => {
-                if let Some(letter) = first_of(from, record, seen) {
-                    letters.push(&letter, &origin);
-                }
+                let Some(letter) = first_of(from, record, seen) else {
+                    return Ok(None);
+                };
+                letters.push(&letter, &origin);
+                Ok(Some(date_of(letter.appended_at_us)))
             }
         }
-        Ok(())
     }
 
     /// How many rows there are.

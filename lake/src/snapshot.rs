@@ -4,13 +4,20 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
-use datafusion::common::Statistics;
+use datafusion::common::stats::Precision;
+use datafusion::common::{ScalarValue, Statistics};
 use events::{Offset, TopicPartition};
 
+use crate::layout::time_column;
 use crate::{Table, statistics};
 
 /// The column that tables are partitioned by; it lies in the path, not in the file.
 pub(crate) const DATE: &str = "date";
+
+/// When more removed files are known than this, the oldest are forgotten,
+const MAX_REMOVED: usize = 50_000;
+/// those that were removed this long ago. Nobody reads a version that old.
+const REMOVED_KEPT_MS: i64 = 8 * 86_400_000;
 
 /// A live Parquet file of a table.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +32,20 @@ pub struct DataFile {
     pub date: Option<i32>,
     /// Bounds of the columns of [`Snapshot::file_schema`], in its order.
     pub statistics: Arc<Statistics>,
+}
+
+impl DataFile {
+    /// Lowest and highest instant of its rows, microseconds since the epoch, where the
+    /// writer said so. `schema` is the table's [`Snapshot::file_schema`].
+    pub(crate) fn times_us(&self, schema: &Schema) -> Option<(i64, i64)> {
+        let index = schema.index_of(time_column(schema)?).ok()?;
+        let column = self.statistics.column_statistics.get(index)?;
+        let bound = |bound: &Precision<ScalarValue>| match bound.get_value() {
+            Some(ScalarValue::TimestampMicrosecond(Some(time_us), _)) => Some(*time_us),
+            _ => None,
+        };
+        Some((bound(&column.min_value)?, bound(&column.max_value)?))
+    }
 }
 
 /// A file that was written and is not visible yet; see [`crate::Lake::commit`].
@@ -60,6 +81,9 @@ pub struct Snapshot {
     pub marks: Arc<HashMap<String, i64>>,
     /// The live files by path.
     pub files: Arc<BTreeMap<String, Arc<DataFile>>>,
+    /// Files that are no longer live, with when they were removed, milliseconds since
+    /// the epoch. The log forgets them after about a week.
+    pub(crate) removed: Arc<BTreeMap<String, i64>>,
 }
 
 impl Snapshot {
@@ -78,6 +102,7 @@ impl Snapshot {
             positions: Arc::default(),
             marks: Arc::default(),
             files: Arc::default(),
+            removed: Arc::default(),
         }
     }
 
@@ -131,11 +156,28 @@ impl SnapshotBuilder {
             statistics: Arc::new(parsed),
             path: path.clone(),
         };
+        if self.next.removed.contains_key(&path) {
+            Arc::make_mut(&mut self.next.removed).remove(&path);
+        }
         Arc::make_mut(&mut self.next.files).insert(path, Arc::new(file));
     }
 
-    pub(crate) fn remove(&mut self, path: &str) {
+    /// Makes a file no longer live.
+    pub(crate) fn remove(&mut self, path: &str, removed_ms: i64) {
         Arc::make_mut(&mut self.next.files).remove(path);
+        self.note_removed(path, removed_ms);
+    }
+
+    /// Notes when a file was removed, unless it is live.
+    pub(crate) fn note_removed(&mut self, path: &str, removed_ms: i64) {
+        if self.next.files.contains_key(path) {
+            return;
+        }
+        let removed = Arc::make_mut(&mut self.next.removed);
+        removed.insert(path.to_owned(), removed_ms);
+        if removed.len() > MAX_REMOVED {
+            removed.retain(|_, at_ms| *at_ms > removed_ms - REMOVED_KEPT_MS);
+        }
     }
 
     /// Sets a stored counter: `topic/partition` is a position, all else a mark.

@@ -26,72 +26,178 @@ struct Stored {
     null_count: Map<String, Value>,
 }
 
-/// The statistics of a file's rows.
-pub(crate) fn write(rows: &RecordBatch) -> String {
-    let (mut minima, mut maxima, mut nulls) = (Map::new(), Map::new(), Map::new());
-    for (field, column) in rows.schema().fields().iter().zip(rows.columns()) {
-        if !field.data_type().is_nested() {
-            nulls.insert(field.name().clone(), column.null_count().into());
-        }
-        if let Some((low, high)) = bounds(column.as_ref()) {
-            minima.insert(field.name().clone(), low);
-            maxima.insert(field.name().clone(), high);
-        }
-    }
-    json!({"numRecords": rows.num_rows(), "minValues": minima, "maxValues": maxima, "nullCount": nulls}).to_string()
+/// The statistics of a file in the making.
+#[derive(Debug)]
+pub(crate) struct StatisticsBuilder {
+    schema: SchemaRef,
+    rows: usize,
+    columns: Vec<ColumnBounds>,
 }
 
-fn bounds(column: &dyn Array) -> Option<(Value, Value)> {
-    match column.data_type() {
+#[derive(Clone, Debug, Default)]
+struct ColumnBounds {
+    nulls: usize,
+    bounds: Bounds,
+}
+
+#[derive(Clone, Debug, Default)]
+enum Bounds {
+    /// No value yet.
+    #[default]
+    None,
+    Of(Bound, Bound),
+    /// Not to be had: of a type without an order, too long, or no number.
+    Unknown,
+}
+
+#[derive(Clone, Debug, PartialEq, PartialOrd)]
+enum Bound {
+    Number(f64),
+    Whole(i64),
+    Flag(bool),
+    Text(String),
+    Date(i32),
+    Instant(i64),
+}
+
+impl StatisticsBuilder {
+    /// Of no rows yet.
+    pub(crate) fn new(schema: SchemaRef) -> Self {
+        Self {
+            rows: 0,
+            columns: vec![ColumnBounds::default(); schema.fields().len()],
+            schema,
+        }
+    }
+
+    /// Takes in rows of the schema.
+    pub(crate) fn add(&mut self, rows: &RecordBatch) {
+        self.rows += rows.num_rows();
+        for (known, column) in self.columns.iter_mut().zip(rows.columns()) {
+            known.nulls += column.null_count();
+            if column.null_count() < column.len() {
+                known.bounds = std::mem::take(&mut known.bounds).with(bounds(column.as_ref()));
+            }
+        }
+    }
+
+    /// How many rows there were.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Lowest and highest whole number of a column.
+    pub(crate) fn whole_bounds(&self, name: &str) -> Option<(i64, i64)> {
+        let index = self.schema.index_of(name).ok()?;
+        match &self.columns.get(index)?.bounds {
+            Bounds::Of(Bound::Whole(low), Bound::Whole(high)) => Some((*low, *high)),
+            _ => None,
+        }
+    }
+
+    /// Delta's JSON.
+    pub(crate) fn to_json(&self) -> String {
+        let (mut minima, mut maxima, mut nulls) = (Map::new(), Map::new(), Map::new());
+        for (field, column) in self.schema.fields().iter().zip(&self.columns) {
+            if !field.data_type().is_nested() {
+                nulls.insert(field.name().clone(), column.nulls.into());
+            }
+            if let Bounds::Of(low, high) = &column.bounds {
+                for (bound, values) in [(low, &mut minima), (high, &mut maxima)] {
+                    if let Some(value) = bound.to_json() {
+                        values.insert(field.name().clone(), value);
+                    }
+                }
+            }
+        }
+        json!({"numRecords": self.rows, "minValues": minima, "maxValues": maxima, "nullCount": nulls}).to_string()
+    }
+}
+
+impl Bounds {
+    fn with(self, other: Bounds) -> Bounds {
+        match (self, other) {
+            (Bounds::Of(low, high), Bounds::Of(other_low, other_high)) => Bounds::Of(
+                if other_low < low { other_low } else { low },
+                if other_high > high { other_high } else { high },
+            ),
+            (Bounds::None, other) => other,
+            (bounds, Bounds::None) => bounds,
+            _ => Bounds::Unknown,
+        }
+    }
+}
+
+impl Bound {
+    fn to_json(&self) -> Option<Value> {
+        match self {
+            Bound::Number(number) => Some(json!(number)),
+            Bound::Whole(number) => Some(json!(number)),
+            Bound::Flag(flag) => Some(json!(flag)),
+            Bound::Text(text) => Some(json!(text)),
+            Bound::Date(days) => format_date(*days).map(Value::from),
+            Bound::Instant(time_us) => Some(format_rfc3339(*time_us).into()),
+        }
+    }
+}
+
+/// Bounds of a column that has values.
+fn bounds(column: &dyn Array) -> Bounds {
+    let found = match column.data_type() {
         DataType::Float64 => {
             let values = column.as_primitive::<Float64Type>();
-            let (low, high) = (min(values)?, max(values)?);
             // JSON has no infinities; arrow orders NaN above all numbers.
-            (low.is_finite() && high.is_finite()).then(|| (json!(low), json!(high)))
+            pair(min(values), max(values), Bound::Number).filter(|(low, high)| {
+                let finite =
+                    |bound: &Bound| matches!(bound, Bound::Number(number) if number.is_finite());
+                finite(low) && finite(high)
+            })
         }
-        DataType::Int32 => pair(
-            min(column.as_primitive::<Int32Type>()),
-            max(column.as_primitive::<Int32Type>()),
-        ),
-        DataType::Int64 => pair(
-            min(column.as_primitive::<Int64Type>()),
-            max(column.as_primitive::<Int64Type>()),
-        ),
-        DataType::Boolean => pair(
-            min_boolean(column.as_boolean()),
-            max_boolean(column.as_boolean()),
-        ),
+        DataType::Int32 => {
+            let values = column.as_primitive::<Int32Type>();
+            pair(min(values), max(values), |value| Bound::Whole(value.into()))
+        }
+        DataType::Int64 => {
+            let values = column.as_primitive::<Int64Type>();
+            pair(min(values), max(values), Bound::Whole)
+        }
+        DataType::Boolean => {
+            let values = column.as_boolean();
+            pair(min_boolean(values), max_boolean(values), Bound::Flag)
+        }
         DataType::Date32 => {
             let values = column.as_primitive::<Date32Type>();
-            pair(
-                min(values).and_then(format_date),
-                max(values).and_then(format_date),
-            )
+            pair(min(values), max(values), Bound::Date)
         }
         DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => {
             let values = column.as_primitive::<TimestampMicrosecondType>();
-            pair(
-                min(values).map(format_rfc3339),
-                max(values).map(format_rfc3339),
-            )
+            pair(min(values), max(values), Bound::Instant)
         }
         DataType::Utf8 => {
             let values = column.as_string::<i32>();
-            pair(
-                min_string(values).filter(fits),
-                max_string(values).filter(fits),
-            )
+            // The first says for most columns of long texts that bounds are not wanted.
+            let is_short = (0..values.len())
+                .find(|row| values.is_valid(*row))
+                .is_some_and(|row| fits(&values.value(row)));
+            let text = |text: &str| Bound::Text(text.to_owned());
+            is_short
+                .then(|| {
+                    let (low, high) = (min_string(values), max_string(values));
+                    pair(low.filter(fits), high.filter(fits), text)
+                })
+                .flatten()
         }
         _ => None,
-    }
+    };
+    found.map_or(Bounds::Unknown, |(low, high)| Bounds::Of(low, high))
 }
 
 fn fits(text: &&str) -> bool {
     text.len() <= MAX_TEXT_BYTES
 }
 
-fn pair<T: Into<Value>>(low: Option<T>, high: Option<T>) -> Option<(Value, Value)> {
-    Some((low?.into(), high?.into()))
+fn pair<T>(low: Option<T>, high: Option<T>, bound: impl Fn(T) -> Bound) -> Option<(Bound, Bound)> {
+    Some((bound(low?), bound(high?)))
 }
 
 /// Reads stored statistics as bounds of `schema`'s columns. Bounds are inexact:

@@ -268,6 +268,13 @@ async fn s3_keeps_the_contract() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_s3_keeps_the_contract() {
+    if let Some(place) = Place::other_s3() {
+        run_all(&place).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_table_can_be_written() {
     let lake = Place::local();
     let lake = lake.open().await;
@@ -318,7 +325,12 @@ async fn an_unreachable_server_is_said_soon_and_without_the_secret() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_key_or_bucket_is_a_clear_sentence() {
-    let Some(mut place) = Place::s3() else { return };
+    for place in [Place::s3(), Place::other_s3()].into_iter().flatten() {
+        wrong_key_or_bucket(place).await;
+    }
+}
+
+async fn wrong_key_or_bucket(mut place: Place) {
     let right = place.config.clone();
     place.config.s3.secret_access_key = Some("wrong".to_owned());
     let lake: Arc<Lake> = place.open().await;

@@ -5,6 +5,7 @@ mod doctor;
 mod generate;
 mod import;
 mod layers;
+mod maintain;
 mod replay;
 mod sql;
 mod topics;
@@ -36,6 +37,9 @@ pub async fn run(cli: Cli) -> Result<()> {
             layers::serve(config).await
         }
         Command::Sql(args) => sql::run(config, args).await,
+        Command::Compact(args) => maintain::compact(config, args).await,
+        Command::Vacuum(args) => maintain::vacuum(config, args).await,
+        Command::Retention(args) => maintain::retention(config, args).await,
         Command::Topics => topics::run(config).await,
         Command::Config => config::run(&config),
         Command::Doctor => doctor::run(config).await,

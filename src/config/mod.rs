@@ -25,7 +25,9 @@ pub use backends::{
     S3Section, TopicsSection,
 };
 pub use problems::ConfigError;
-pub use work::{BatchSection, CitySection, QuerySection, ServerSection};
+pub use work::{
+    BatchSection, CitySection, MaintenanceSection, QuerySection, RetentionSection, ServerSection,
+};
 
 /// Everything that can be set. Field names are the keys of the TOML file and,
 /// as `CITYPULSE_<SECTION>__<KEY>`, of the environment.
@@ -45,6 +47,8 @@ pub struct Config {
     pub generators: GeneratorConfig,
     pub speed: SpeedConfig,
     pub batch: BatchSection,
+    pub maintenance: MaintenanceSection,
+    pub retention: RetentionSection,
     pub query: QuerySection,
     pub server: ServerSection,
     pub http: HttpConfig,
@@ -65,6 +69,8 @@ impl Default for Config {
             generators: GeneratorConfig::default(),
             speed: SpeedConfig::default(),
             batch: BatchSection::default(),
+            maintenance: MaintenanceSection::default(),
+            retention: RetentionSection::default(),
             query: QuerySection::default(),
             server: ServerSection::default(),
             http: HttpConfig::default(),

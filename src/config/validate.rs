@@ -6,14 +6,7 @@ impl Config {
     /// # Errors
     /// Names the first setting that is out of its range.
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
-        let range = |key: &str, value: f64, ok: bool, expected: &str| match ok {
-            true => Ok(()),
-            false => Err(ConfigError::Value {
-                key: key.into(),
-                value: value.to_string(),
-                expected: expected.into(),
-            }),
-        };
+        let range = in_range;
         let partitions = self.log.partitions;
         range(
             "log.partitions",
@@ -42,6 +35,7 @@ impl Config {
             (1..=4096).contains(&flush),
             "1 to 4096 MiB",
         )?;
+        self.validate_maintenance()?;
         let checkpoint = self.speed.checkpoint_interval_ms;
         range(
             "speed.checkpoint_interval_ms",
@@ -166,6 +160,37 @@ impl Config {
         Ok(())
     }
 
+    fn validate_maintenance(&self) -> Result<(), ConfigError> {
+        for (key, minutes) in [
+            (
+                "maintenance.compact_every_min",
+                self.maintenance.compact_every_min,
+            ),
+            (
+                "maintenance.clean_every_min",
+                self.maintenance.clean_every_min,
+            ),
+        ] {
+            let ok = (1..=10_080).contains(&minutes);
+            in_range(key, minutes as f64, ok, "1 to 10080 minutes")?;
+        }
+        let hours = self.maintenance.vacuum_retain_hours;
+        in_range(
+            "maintenance.vacuum_retain_hours",
+            hours as f64,
+            (1..=8_760).contains(&hours),
+            "1 to 8760 hours",
+        )?;
+        let memory = self.maintenance.compact_memory_mib;
+        in_range(
+            "maintenance.compact_memory_mib",
+            memory as f64,
+            (16..=65_536).contains(&memory),
+            "16 to 65536 MiB",
+        )?;
+        Ok(())
+    }
+
     /// Whether the object store of the lake can be asked at all. A server other
     /// than AWS knows no roles and profiles: without keys it refuses, or worse,
     /// credentials are looked for on the network first.
@@ -194,5 +219,16 @@ impl Config {
             endpoint,
             missing,
         })
+    }
+}
+
+fn in_range(key: &str, value: f64, ok: bool, expected: &str) -> Result<(), ConfigError> {
+    match ok {
+        true => Ok(()),
+        false => Err(ConfigError::Value {
+            key: key.into(),
+            value: value.to_string(),
+            expected: expected.into(),
+        }),
     }
 }

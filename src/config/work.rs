@@ -1,5 +1,7 @@
 //! What is worked on, and within which limits.
 
+use events::Stream;
+use lake::Table;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -38,6 +40,91 @@ impl Default for BatchSection {
             flush_age_s: 30.0,
             flush_idle_s: 2.0,
             memory_mib: 512,
+        }
+    }
+}
+
+/// How the batch layer keeps the lake in order by itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MaintenanceSection {
+    /// Whether it does; `citypulse compact`, `retention` and `vacuum` do the same by hand.
+    pub enabled: bool,
+    /// Small files are merged this often, minutes,
+    pub compact_every_min: u64,
+    /// where a date has at least this many.
+    pub compact_min_files: usize,
+    /// Memory of the rows in work, MiB.
+    pub compact_memory_mib: usize,
+    /// Dates beyond their retention, and files that nobody needs, are removed this
+    /// often, minutes.
+    pub clean_every_min: u64,
+    /// Replaced files stay this long for readers in other processes, hours.
+    pub vacuum_retain_hours: u64,
+}
+
+impl Default for MaintenanceSection {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            compact_every_min: 10,
+            compact_min_files: 8,
+            compact_memory_mib: 128,
+            clean_every_min: 360,
+            vacuum_retain_hours: 48,
+        }
+    }
+}
+
+/// How many days the rows of each table are kept after the date of their event; 0
+/// keeps them forever.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetentionSection {
+    pub vehicle_data: u32,
+    pub gps_data: u32,
+    pub traffic_camera_data: u32,
+    pub weather_data: u32,
+    pub emergency_incident_data: u32,
+    pub alerts: u32,
+    pub windows: u32,
+    pub dead_letters: u32,
+    /// Rows that arrived less than this many days ago are kept although their date is
+    /// too old, unless `citypulse retention` is run by hand.
+    pub grace_days: u32,
+}
+
+const YEARS_7: u32 = 2_557;
+const YEARS_10: u32 = 3_653;
+
+impl Default for RetentionSection {
+    fn default() -> Self {
+        Self {
+            vehicle_data: YEARS_7,
+            gps_data: YEARS_7,
+            traffic_camera_data: 90,
+            weather_data: YEARS_10,
+            emergency_incident_data: 0,
+            alerts: 0,
+            windows: 0,
+            dead_letters: 0,
+            grace_days: 30,
+        }
+    }
+}
+
+impl RetentionSection {
+    /// What it says about `table`.
+    pub fn days(&self, table: Table) -> u32 {
+        match table {
+            Table::Stream(Stream::VehicleData) => self.vehicle_data,
+            Table::Stream(Stream::GpsData) => self.gps_data,
+            Table::Stream(Stream::TrafficCameraData) => self.traffic_camera_data,
+            Table::Stream(Stream::WeatherData) => self.weather_data,
+            Table::Stream(Stream::EmergencyIncidentData) => self.emergency_incident_data,
+            Table::Stream(Stream::Alerts) => self.alerts,
+            Table::Stream(Stream::Windows) => self.windows,
+            Table::DeadLetters => self.dead_letters,
         }
     }
 }

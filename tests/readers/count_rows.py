@@ -2,12 +2,9 @@
 
     count_rows.py PATH | s3://BUCKET/PREFIX     (endpoint and key from the environment)
 """
-import os
 import sys
 
-from deltalake import DeltaTable
-
-from delta_tables import connect
+from delta_tables import connect, delta_table
 
 
 def by_duckdb(table):
@@ -15,16 +12,7 @@ def by_duckdb(table):
 
 
 def by_deltalake(table):
-    options = None
-    if table.startswith("s3://"):
-        options = {
-            "AWS_ENDPOINT_URL": os.environ["CITYPULSE_S3__ENDPOINT"],
-            "AWS_ACCESS_KEY_ID": os.environ["AWS_ACCESS_KEY_ID"],
-            "AWS_SECRET_ACCESS_KEY": os.environ["AWS_SECRET_ACCESS_KEY"],
-            "AWS_REGION": "us-east-1",
-            "AWS_ALLOW_HTTP": "true",
-        }
-    return DeltaTable(table, storage_options=options).to_pyarrow_dataset().count_rows()
+    return delta_table(table).to_pyarrow_dataset().count_rows()
 
 
 if __name__ == "__main__":

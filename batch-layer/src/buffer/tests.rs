@@ -76,6 +76,55 @@ fn rows_are_due_by_age_and_when_nothing_more_comes() {
 }
 
 #[test]
+fn a_trickle_is_gathered_for_the_flush_age() {
+    let start = Instant::now();
+    let after = |seconds| start + Duration::from_secs(seconds);
+    let mut buffer = Buffer::new(limits());
+    buffer.assign(TABLE, partition(0), Some(0));
+    buffer.push(SOURCE, records(0, 0, 1), start);
+    assert_eq!(
+        buffer.due(after(2)),
+        Some(TABLE),
+        "the first is written soon"
+    );
+    buffer.take(TABLE, after(2)).expect("a row");
+    for (offset, second) in [(1, 7), (2, 14), (3, 21)] {
+        buffer.push(SOURCE, records(0, offset, offset + 1), after(second));
+        assert_eq!(buffer.due(after(second + 5)), None, "second {second}");
+    }
+    assert_eq!(buffer.due(after(32)), Some(TABLE));
+    assert_eq!(
+        buffer.take(TABLE, after(32)).expect("rows").rows.num_rows(),
+        3
+    );
+}
+
+#[test]
+fn late_events_of_many_dates_are_gathered_longer() {
+    let start = Instant::now();
+    let after = |seconds| start + Duration::from_secs(seconds);
+    let of_days = |days: i64| {
+        let mut late = records(0, 0, days);
+        for (day, record) in (0..).zip(&mut late.records) {
+            let text = String::from_utf8_lossy(&record.value).into_owned();
+            let date = events::time::format_rfc3339(1_772_366_400_000_000 - day * 86_400_000_000);
+            record.value = Bytes::from(text.replace("2026-03-01T12:00:00Z", &date));
+        }
+        late
+    };
+    for (days, seconds) in [(1, 30), (2, 30), (4, 90), (60, 300)] {
+        let mut buffer = Buffer::new(Limits {
+            flush_idle: Duration::from_secs(10_000),
+            ..limits()
+        });
+        buffer.assign(TABLE, partition(0), Some(0));
+        buffer.push(SOURCE, of_days(days), start);
+        assert_eq!(buffer.due(after(seconds - 1)), None, "{days} days");
+        assert_eq!(buffer.due(after(seconds)), Some(TABLE), "{days} days");
+    }
+}
+
+#[test]
 fn the_largest_table_is_due_when_memory_is_short() {
     let now = Instant::now();
     let mut buffer = Buffer::new(Limits {
@@ -102,7 +151,9 @@ fn a_bad_record_is_given_back_and_its_offset_is_covered() {
         bad.iter().map(|bad| bad.record.offset).collect::<Vec<_>>(),
         [6]
     );
-    let flush = buffer.take(TABLE).expect("something to write");
+    let flush = buffer
+        .take(TABLE, Instant::now())
+        .expect("something to write");
     assert_eq!(flush.rows.num_rows(), 2);
     assert_eq!(
         flush.advances,
@@ -112,7 +163,10 @@ fn a_bad_record_is_given_back_and_its_offset_is_covered() {
             to: 8
         }]
     );
-    assert!(buffer.take(TABLE).is_none(), "it is taken once");
+    assert!(
+        buffer.take(TABLE, Instant::now()).is_none(),
+        "it is taken once"
+    );
 }
 
 #[test]
@@ -123,7 +177,9 @@ fn a_log_that_begins_later_than_the_stored_position_is_taken_from_there() {
         buffer.push(SOURCE, records(0, 50, 60), Instant::now()),
         Pushed::In(_)
     ));
-    let flush = buffer.take(TABLE).expect("something to write");
+    let flush = buffer
+        .take(TABLE, Instant::now())
+        .expect("something to write");
     assert_eq!(
         flush.advances,
         [Advance {
@@ -174,7 +230,9 @@ fn only_marks_that_changed_are_written() {
         },
         Instant::now(),
     );
-    let flush = buffer.take(Table::DeadLetters).expect("something to write");
+    let flush = buffer
+        .take(Table::DeadLetters, Instant::now())
+        .expect("something to write");
     assert_eq!(
         flush.rows.num_rows(),
         2,
@@ -285,13 +343,13 @@ proptest! {
                     next.insert(partition, next[&partition].max(from + count));
                 }
                 Step::Write => {
-                    if let Some(flush) = buffer.take(TABLE) {
+                    if let Some(flush) = buffer.take(TABLE, Instant::now()) {
                         stored.commit(&flush);
                     }
                 }
                 Step::Crash => (buffer, next) = stored.start(),
                 Step::CrashWhileWriting => {
-                    buffer.take(TABLE);
+                    buffer.take(TABLE, Instant::now());
                     (buffer, next) = stored.start();
                 }
             }

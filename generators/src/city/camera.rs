@@ -129,7 +129,9 @@ impl Camera {
             vehicle_count: Some(i64::from(count)),
         };
         Event {
-            id: random::event_id(random, now_us).to_string().into(),
+            id: random::event_id(random, &self.device_id, now_us)
+                .to_string()
+                .into(),
             device_id: self.device_id.clone(),
             timestamp_us: now_us,
             extra: None,

@@ -112,7 +112,7 @@ impl Spoiler {
             }
             Mistake::Duplicate => {
                 messages.push(Message::of(&event));
-                event.id = random::event_id(&mut self.random, event.timestamp_us)
+                event.id = random::event_id(&mut self.random, &event.device_id, event.timestamp_us)
                     .to_string()
                     .into();
                 messages.push(Message::of(&event));

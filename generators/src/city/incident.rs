@@ -341,10 +341,13 @@ impl Case {
                 self.units.iter().map(|unit| unit.as_str().into()).collect()
             },
         };
+        // All messages of one incident come from one desk, so they keep their order.
+        let desk = format!("dispatch-{}", 1 + self.number % 4);
         Event {
-            id: random::event_id(random, timestamp_us).to_string().into(),
-            // All messages of one incident come from one desk, so they keep their order.
-            device_id: format!("dispatch-{}", 1 + self.number % 4).into(),
+            id: random::event_id(random, &desk, timestamp_us)
+                .to_string()
+                .into(),
+            device_id: desk.into(),
             timestamp_us,
             extra: None,
             body: Body::Incident(Box::new(incident)),

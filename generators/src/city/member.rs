@@ -130,7 +130,7 @@ impl Member {
             other => other.clone(),
         };
         Event {
-            id: random::event_id(&mut self.random, timestamp_us)
+            id: random::event_id(&mut self.random, &self.device_id, timestamp_us)
                 .to_string()
                 .into(),
             device_id: self.device_id.clone(),

@@ -11,12 +11,29 @@ pub(crate) fn source(seed: u64, part: u64) -> ChaCha8Rng {
     source
 }
 
-/// Time-ordered id (UUID version 7) of an event.
-pub(crate) fn event_id(random: &mut ChaCha8Rng, timestamp_us: i64) -> Uuid {
+/// Time-ordered id (UUID version 7) of an event, as a device makes it that numbers its
+/// own messages: milliseconds, the fraction of the millisecond (RFC 9562, section 6.2,
+/// method 3), the device's node id (section 6.4) and random bits. The ids of one
+/// device differ in few places, so a table of them stays small.
+pub(crate) fn event_id(random: &mut ChaCha8Rng, device_id: &str, timestamp_us: i64) -> Uuid {
+    const RANDOM_BITS: u32 = 24;
+    let timestamp_us = timestamp_us.max(0) as u64;
+    let fraction = (timestamp_us % 1_000 * 4_096 / 1_000) as u16;
+    let node = node_id(random, device_id) << RANDOM_BITS;
+    let tail = node | (u64::from(random.next_u32()) >> (32 - RANDOM_BITS));
     let mut bytes = [0; 10];
-    random.fill_bytes(&mut bytes);
-    uuid::Builder::from_unix_timestamp_millis((timestamp_us / 1000).max(0) as u64, &bytes)
-        .into_uuid()
+    bytes[..2].copy_from_slice(&fraction.to_be_bytes());
+    bytes[2..].copy_from_slice(&tail.to_be_bytes());
+    uuid::Builder::from_unix_timestamp_millis(timestamp_us / 1_000, &bytes).into_uuid()
+}
+
+/// 38 bits of a device, another set for each seed of the city (FNV-1a over both).
+fn node_id(random: &ChaCha8Rng, device_id: &str) -> u64 {
+    let bytes = random.get_seed().into_iter().chain(device_id.bytes());
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    hash >> 26
 }
 
 /// Waiting time of a Poisson process, never more than eight times the mean.

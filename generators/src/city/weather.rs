@@ -107,7 +107,7 @@ impl Stations {
                 sent_us,
             )));
             outbox.push(Event {
-                id: random::event_id(&mut self.random, sent_us)
+                id: random::event_id(&mut self.random, &station.device_id, sent_us)
                     .to_string()
                     .into(),
                 device_id: station.device_id.clone(),

@@ -7,8 +7,13 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::delta::TableLog;
+use crate::lake::Rewrite;
 use crate::snapshot::{DATE, NewFile, SnapshotBuilder};
+use crate::statistics::format_date;
 use crate::{Commit, Error, Result};
+
+/// Who wrote it, in the table's history.
+const ENGINE: &str = concat!("citypulse:", env!("CARGO_PKG_VERSION"));
 
 /// What following a commit came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +64,7 @@ impl TableLog {
                 );
             }
             if let Some(remove) = line.remove {
-                builder.remove(&remove.path);
+                builder.remove(&remove.path, remove.deletion_timestamp.unwrap_or_default());
             }
             if let Some(txn) = line.txn {
                 builder.set_counter(&txn.app_id, txn.version);
@@ -68,7 +73,7 @@ impl TableLog {
         Ok(Followed::Applied)
     }
 
-    /// Applies only the counters of one commit file.
+    /// Applies only the counters and removals of one commit file.
     pub(crate) fn follow_counters(
         &self,
         builder: &mut SnapshotBuilder,
@@ -79,6 +84,9 @@ impl TableLog {
                 serde_json::from_slice(line).map_err(|error| self.damaged(error.to_string()))?;
             if let Some(txn) = line.txn {
                 builder.set_counter(&txn.app_id, txn.version);
+            }
+            if let Some(remove) = line.remove {
+                builder.note_removed(&remove.path, remove.deletion_timestamp.unwrap_or_default());
             }
         }
         Ok(())
@@ -109,7 +117,7 @@ pub(crate) fn encode_commit(commit: &Commit, now_ms: i64) -> serde_json::Result<
         timestamp: Some(now_ms),
         operation: Some("WRITE".to_owned()),
         operation_parameters: Some(HashMap::from([("mode".to_owned(), "Append".into())])),
-        engine_info: Some(concat!("citypulse:", env!("CARGO_PKG_VERSION")).to_owned()),
+        engine_info: Some(ENGINE.to_owned()),
         is_blind_append: Some(true),
         ..CommitInfo::default()
     };
@@ -127,7 +135,41 @@ pub(crate) fn encode_commit(commit: &Commit, now_ms: i64) -> serde_json::Result<
         push_txn(&mut bytes, name, *value, now_ms)?;
     }
     for file in &commit.files {
-        push_line(&mut bytes, "add", &add_action(file, now_ms))?;
+        push_line(&mut bytes, "add", &add_action(file, true, now_ms))?;
+    }
+    Ok(bytes)
+}
+
+/// The commit file of `rewrite`. Removals first, as the history reads better so; the
+/// order means nothing to readers.
+pub(crate) fn encode_rewrite(rewrite: &Rewrite, now_ms: i64) -> serde_json::Result<Vec<u8>> {
+    let info = CommitInfo {
+        timestamp: Some(now_ms),
+        operation: Some(rewrite.operation.to_owned()),
+        engine_info: Some(ENGINE.to_owned()),
+        is_blind_append: Some(false),
+        ..CommitInfo::default()
+    };
+    let mut bytes = Vec::new();
+    push_line(&mut bytes, "commitInfo", &info)?;
+    for file in &rewrite.remove {
+        let remove = Remove {
+            path: file.path.clone(),
+            data_change: rewrite.data_change,
+            deletion_timestamp: Some(now_ms),
+            extended_file_metadata: Some(true),
+            partition_values: Some(HashMap::from([(
+                DATE.to_owned(),
+                file.date.and_then(format_date),
+            )])),
+            size: Some(i64::try_from(file.size_bytes).unwrap_or(i64::MAX)),
+            ..Remove::default()
+        };
+        push_line(&mut bytes, "remove", &remove)?;
+    }
+    for file in &rewrite.add {
+        let add = add_action(file, rewrite.data_change, now_ms);
+        push_line(&mut bytes, "add", &add)?;
     }
     Ok(bytes)
 }
@@ -157,13 +199,13 @@ fn push_line(
 }
 
 /// The action that makes a written file visible.
-fn add_action(file: &NewFile, now_ms: i64) -> Add {
+fn add_action(file: &NewFile, data_change: bool, now_ms: i64) -> Add {
     Add {
         path: file.path.clone(),
         partition_values: HashMap::from([(DATE.to_owned(), Some(file.date_text.clone()))]),
         size: i64::try_from(file.size_bytes).unwrap_or(i64::MAX),
         modification_time: now_ms,
-        data_change: true,
+        data_change,
         stats: Some(file.statistics_json.clone()),
         ..Add::default()
     }

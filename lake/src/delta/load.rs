@@ -49,8 +49,8 @@ pub(crate) async fn load(log: &TableLog) -> Result<Option<Snapshot>> {
     Ok(Some(builder.build(version)))
 }
 
-/// Reads every `txn` action up to `version`. The library answers for one known
-/// application only; here all of them are wanted.
+/// Reads every `txn` and `remove` action up to `version`. The library answers for one
+/// known application only; here all of them are wanted.
 async fn load_counters(log: &TableLog, version: u64, builder: &mut SnapshotBuilder) -> Result<()> {
     let checkpoint = newest_checkpoint(log, version).await?;
     let mut next = 0;
@@ -108,32 +108,47 @@ fn checkpoint_counters(
     builder: &mut SnapshotBuilder,
 ) -> std::result::Result<(), parquet::errors::ParquetError> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
-    let mask = ProjectionMask::columns(reader.parquet_schema(), ["txn.appId", "txn.version"]);
+    let wanted = [
+        "txn.appId",
+        "txn.version",
+        "remove.path",
+        "remove.deletionTimestamp",
+    ];
+    let mask = ProjectionMask::columns(reader.parquet_schema(), wanted);
     for batch in reader.with_projection(mask).build()? {
-        set_counters(&batch?, builder);
+        let batch = batch?;
+        for (name, version) in pairs(&batch, "txn", "appId", "version") {
+            builder.set_counter(name, version);
+        }
+        for (path, removed_ms) in pairs(&batch, "remove", "path", "deletionTimestamp") {
+            // A checkpoint holds paths as the log does: as part of a URL.
+            let path = Path::from_url_path(path).map_or(path.to_owned(), |path| path.to_string());
+            builder.note_removed(&path, removed_ms);
+        }
     }
     Ok(())
 }
 
-fn set_counters(batch: &RecordBatch, builder: &mut SnapshotBuilder) {
-    let Some(txn) = batch
-        .column_by_name("txn")
-        .and_then(|column| column.as_struct_opt())
-    else {
-        return;
-    };
-    let names = txn
-        .column_by_name("appId")
-        .and_then(|column| column.as_string_opt::<i32>());
-    let versions = txn
-        .column_by_name("version")
-        .and_then(|column| column.as_primitive_opt::<Int64Type>());
-    let (Some(names), Some(versions)) = (names, versions) else {
-        return;
-    };
-    for row in (0..txn.len()).filter(|row| txn.is_valid(*row) && names.is_valid(*row)) {
-        builder.set_counter(names.value(row), versions.value(row));
-    }
+/// Text and number of the actions of one kind.
+fn pairs<'b>(
+    batch: &'b RecordBatch,
+    action: &str,
+    text: &str,
+    number: &str,
+) -> impl Iterator<Item = (&'b str, i64)> {
+    let actions = batch
+        .column_by_name(action)
+        .and_then(|column| column.as_struct_opt());
+    let columns = actions.and_then(|actions| {
+        let texts = actions.column_by_name(text)?.as_string_opt::<i32>()?;
+        let numbers = actions.column_by_name(number)?;
+        Some((actions, texts, numbers.as_primitive_opt::<Int64Type>()?))
+    });
+    columns.into_iter().flat_map(|(actions, texts, numbers)| {
+        (0..actions.len())
+            .filter(|row| actions.is_valid(*row) && texts.is_valid(*row))
+            .map(|row| (texts.value(row), numbers.value(row)))
+    })
 }
 
 impl TableLog {

@@ -10,15 +10,16 @@ use arrow::datatypes::SchemaRef;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::sql::parser::Statement;
 use event_log::{Bounds, EventLog};
 use events::{Topic, TopicNames};
+use futures::StreamExt;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::Lake;
 use crate::query::catalog::catalog_of;
 use crate::query::follower::{follow_lake, follow_log};
 use crate::query::guard::Guarded;
@@ -29,6 +30,7 @@ use crate::query::tail::Tail;
 use crate::query::threads::QueryThreads;
 use crate::query::{QueryError, QueryResult};
 use crate::rows::{Source, sources};
+use crate::{Lake, Snapshot};
 
 /// How long a query waits for a place among those that run.
 const PLACE_WAIT: Duration = Duration::from_secs(2);
@@ -207,12 +209,23 @@ async fn start(
     for table in tables {
         pinned.push(shared.pin(table, freshness).await?);
     }
+    let held: Vec<Arc<Snapshot>> = pinned.iter().map(|table| table.snapshot.clone()).collect();
     let mut state = SessionStateBuilder::new_from_existing(state)
         .with_catalog_list(catalog_of(pinned)?)
         .build();
     // What now() says, once for the whole query.
     state.mark_start_execution();
-    run(&state, statement, &shared.config).await
+    Ok(hold(run(&state, statement, &shared.config).await?, held))
+}
+
+/// Keeps the versions that a query reads until its stream is dropped: vacuum leaves
+/// the files of a version that somebody holds.
+fn hold(rows: SendableRecordBatchStream, held: Vec<Arc<Snapshot>>) -> SendableRecordBatchStream {
+    let schema = rows.schema();
+    let rows = rows.inspect(move |_| {
+        let _ = &held;
+    });
+    Box::pin(RecordBatchStreamAdapter::new(schema, rows))
 }
 
 async fn run(

@@ -27,3 +27,4 @@ mod threads;
 
 pub use engine::{Freshness, QueryConfig, SqlEngine};
 pub use error::{QueryError, QueryResult};
+pub(crate) use provider::conform;

@@ -3,12 +3,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{Int32Type, Int64Type};
 use bytes::Bytes;
 use event_log::Record;
 use events::{Advance, Offset, Stream, TopicPartition};
 use lake::rows::{RowBuilder, SeenOrigins};
 use lake::{Commit, Lake, LakeConfig, S3Options, Table};
+use object_store::ObjectStoreExt;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tempfile::TempDir;
 
 /// The table that most tests use.
@@ -40,9 +43,18 @@ impl Place {
 
     /// A prefix of its own in the test bucket, where a server is given.
     pub fn s3() -> Option<Self> {
-        let variable = |name: &str| std::env::var(format!("CITYPULSE_TEST_S3_{name}")).ok();
+        Self::on_server("CITYPULSE_TEST_S3")
+    }
+
+    /// The same on an S3 server of other make.
+    pub fn other_s3() -> Option<Self> {
+        Self::on_server("CITYPULSE_TEST_OTHER_S3")
+    }
+
+    fn on_server(prefix: &str) -> Option<Self> {
+        let variable = |name: &str| std::env::var(format!("{prefix}_{name}")).ok();
         let Some(endpoint) = variable("ENDPOINT") else {
-            println!("skipped: no S3 server (CITYPULSE_TEST_S3_ENDPOINT is not set)");
+            println!("skipped: no S3 server ({prefix}_ENDPOINT is not set)");
             return None;
         };
         let bucket = variable("BUCKET").unwrap_or_else(|| "citypulse-test".to_owned());
@@ -133,4 +145,42 @@ pub async fn append(
         ..Commit::default()
     };
     lake.commit(TABLE, &commit).await
+}
+
+/// Log partition and offset of every row of the newest version, sorted, read file by
+/// file without the lake's help.
+pub async fn places(lake: &Lake) -> Vec<(i32, Offset)> {
+    let snapshot = lake.refresh(TABLE).await.expect("a snapshot");
+    places_in(lake, &snapshot).await
+}
+
+/// The same of some version.
+pub async fn places_in(lake: &Lake, snapshot: &lake::Snapshot) -> Vec<(i32, Offset)> {
+    let mut places = Vec::new();
+    for path in snapshot.files.keys() {
+        for batch in file_rows(lake, path).await {
+            let partitions = batch["log_partition"].as_primitive::<Int32Type>();
+            let offsets = batch["log_offset"].as_primitive::<Int64Type>();
+            places.extend(
+                partitions
+                    .values()
+                    .iter()
+                    .copied()
+                    .zip(offsets.values().iter().copied()),
+            );
+        }
+    }
+    places.sort_unstable();
+    places
+}
+
+/// The rows of one file.
+pub async fn file_rows(lake: &Lake, path: &str) -> Vec<RecordBatch> {
+    let location = object_store::path::Path::from(format!("{TABLE}/{path}"));
+    let object = lake.store().get(&location).await;
+    let object = object.unwrap_or_else(|error| panic!("{path} cannot be read: {error}"));
+    let bytes = object.bytes().await.expect("its bytes");
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).expect("a Parquet file");
+    let rows: Result<Vec<_>, _> = reader.build().expect("a reader").collect();
+    rows.expect("its rows")
 }

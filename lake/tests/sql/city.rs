@@ -19,7 +19,7 @@ use crate::common::{NOON_US, Place, TABLE, event_json};
 /// A lake, a log, and what asks both.
 pub struct City {
     pub place: Place,
-    lake: Arc<Lake>,
+    pub lake: Arc<Lake>,
     log: Arc<LocalLog>,
     topics: TopicNames,
     _folder: TempDir,

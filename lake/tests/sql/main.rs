@@ -8,3 +8,4 @@ mod formats;
 mod limits;
 mod one_table;
 mod refusals;
+mod upkeep;

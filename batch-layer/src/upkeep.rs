@@ -1,0 +1,138 @@
+//! Keeps tables in order beside ingest: small files into large ones; dates that are
+//! too old, and files that nobody needs, away. One table and one date at a time, with
+//! bounded memory, resting as long as it works. Several processes share the tables:
+//! each is kept by the process that reads its first partition. Two that both believe
+//! to be that one do no harm; one of them works in vain.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lake::maintain::{CompactOptions, Pace, Retention, VacuumOptions};
+use lake::{Lake, Table};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// What is kept in order, and how often.
+#[derive(Clone, Debug)]
+pub struct UpkeepConfig {
+    /// Small files are merged this often.
+    pub compact_every: Duration,
+    /// Old dates and unneeded files are removed this often.
+    pub clean_every: Duration,
+    /// What is merged.
+    pub compact: CompactOptions,
+    /// What is unneeded.
+    pub vacuum: VacuumOptions,
+    /// What is too old.
+    pub retention: Retention,
+}
+
+impl Default for UpkeepConfig {
+    fn default() -> Self {
+        Self {
+            compact_every: Duration::from_secs(600),
+            clean_every: Duration::from_secs(6 * 3600),
+            compact: CompactOptions {
+                min_files: 8,
+                memory_bytes: 128 << 20,
+                pace: Pace::Half,
+                ..CompactOptions::default()
+            },
+            vacuum: VacuumOptions::default(),
+            retention: Retention::default(),
+        }
+    }
+}
+
+/// Works until `stop`. A failure is logged, and made good at the next turn.
+pub(crate) async fn run(
+    lake: Arc<Lake>,
+    kept: watch::Receiver<BTreeSet<Table>>,
+    config: UpkeepConfig,
+    stop: CancellationToken,
+) {
+    let mut compact_at = Instant::now() + config.compact_every;
+    let mut clean_at = Instant::now() + config.clean_every;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep_until(compact_at.min(clean_at)) => {}
+            () = stop.cancelled() => return,
+        }
+        let cleans = Instant::now() >= clean_at;
+        let tables = kept.borrow().clone();
+        for table in tables {
+            if stop.is_cancelled() {
+                return;
+            }
+            let done = match cleans {
+                true => clean(&lake, table, &config).await,
+                false => compact(&lake, table, &config, &stop).await,
+            };
+            if let Err(error) = done {
+                tracing::warn!(%table, %error, "upkeep of the table failed; it is tried again at the next turn");
+            }
+        }
+        match cleans {
+            true => clean_at = Instant::now() + config.clean_every,
+            false => compact_at = Instant::now() + config.compact_every,
+        }
+    }
+}
+
+async fn compact(
+    lake: &Arc<Lake>,
+    table: Table,
+    config: &UpkeepConfig,
+    stop: &CancellationToken,
+) -> Result<(), lake::Error> {
+    for plan in lake.compaction_plan(table, &config.compact).await? {
+        let began = std::time::Instant::now();
+        let done = lake.compact(&plan, &config.compact, |_| {}, stop).await?;
+        if stop.is_cancelled() {
+            return Ok(());
+        }
+        if let Some(done) = done {
+            metrics::counter!("citypulse_lake_compacted_rows_total", "table" => table.name())
+                .increment(done.rows);
+            metrics::counter!("citypulse_lake_compacted_files_total", "table" => table.name())
+                .increment(done.files_before as u64);
+            tracing::info!(
+                %table,
+                files_before = done.files_before,
+                files_after = done.files_after,
+                rows = done.rows,
+                elapsed_ms = began.elapsed().as_millis() as u64,
+                "small files merged"
+            );
+        }
+    }
+    Ok(())
+}
+
+async fn clean(lake: &Lake, table: Table, config: &UpkeepConfig) -> Result<(), lake::Error> {
+    let now_us = now_us();
+    let expired = lake.expire(table, &config.retention, now_us, false).await?;
+    if !expired.dates.is_empty() {
+        metrics::counter!("citypulse_lake_expired_rows_total", "table" => table.name())
+            .increment(expired.rows);
+        tracing::info!(%table, dates = expired.dates.len(), rows = expired.rows, "dates beyond their retention removed");
+    }
+    let vacuumed = lake
+        .vacuum(table, &config.vacuum, now_us / 1_000, false)
+        .await?;
+    if !vacuumed.removed.is_empty() {
+        metrics::counter!("citypulse_lake_vacuumed_bytes_total", "table" => table.name())
+            .increment(vacuumed.bytes);
+        tracing::info!(%table, files = vacuumed.removed.len(), bytes = vacuumed.bytes, "files that no version needs removed");
+    }
+    Ok(())
+}
+
+fn now_us() -> i64 {
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
