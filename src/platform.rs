@@ -89,20 +89,6 @@ impl Platform {
         })
     }
 
-    /// For work on the lake beside whatever else runs: neither log nor hot store is
-    /// opened, and no data folder taken.
-    pub fn for_the_lake_alone(config: Config) -> Self {
-        Self {
-            topics: config.topic_names(),
-            config,
-            health: HealthBoard::default(),
-            shutdown: CancellationToken::new(),
-            folder: None,
-            local_log: None,
-            memory: None,
-        }
-    }
-
     /// For a role that runs beside others: they must share a log and a store.
     pub fn for_one_role(config: Config, role: &str, needs_redis: bool) -> Result<Self> {
         if !config.uses_kafka() {

@@ -10,11 +10,8 @@
 //! - `flush`: files, then one commit of files and positions.
 //! - `dead_letters`: what cannot be decoded goes beside its topic.
 //! - `worker`: the loop around them: poll, rebalance, outages, shutdown.
-<<<<<<< HEAD
-//! - [`import`]: files of history, past the log.
-=======
 //! - `upkeep`: small files into large ones, old dates and unneeded files away.
->>>>>>> refs/heads/lake
+//! - [`import`]: files of history, past the log.
 
 mod buffer;
 mod dead_letters;

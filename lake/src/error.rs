@@ -39,7 +39,6 @@ pub enum Error {
         /// Where the table is; `None` before the first commit.
         stored: Option<Offset>,
     },
-<<<<<<< HEAD
     /// What this commit holds is already in the table under that mark.
     #[error("table {table}: {mark} is already in")]
     AlreadyMarked {
@@ -47,14 +46,13 @@ pub enum Error {
         table: String,
         /// The mark that is there.
         mark: String,
-=======
+    },
     /// Files that were to be exchanged for others are no longer in the table: somebody
     /// else has exchanged or removed them. Nothing was changed.
     #[error("table {table}: the files to be replaced were replaced by somebody else")]
     FilesChanged {
         /// The table.
         table: String,
->>>>>>> refs/heads/lake
     },
     /// The data does not fit the table.
     #[error("table {table}: {reason}")]

@@ -223,11 +223,18 @@ impl Lake {
                 return Ok(Decision::Nothing);
             }
             check_positions(table, snapshot, commit)?;
+            check_marks(table, snapshot, commit)?;
             Ok(Decision::Write(delta::encode_commit(commit, now_ms())))
         };
         let committed = self.commit_when(handle, decide).await;
         drop(turn);
-        if matches!(committed, Err(Error::PositionMoved { .. })) {
+        let is_refused = |error: &Error| {
+            matches!(
+                error,
+                Error::PositionMoved { .. } | Error::AlreadyMarked { .. }
+            )
+        };
+        if committed.as_ref().is_err_and(is_refused) {
             self.discard_files(table, &commit.files).await;
         }
         committed
@@ -267,18 +274,6 @@ impl Lake {
     ) -> Result<u64> {
         let table = handle.log.table;
         for _ in 0..MAX_COMMIT_ATTEMPTS {
-<<<<<<< HEAD
-            let snapshot = handle.writable().await?;
-            if already_in(&snapshot, commit) {
-                return Ok(snapshot.version.unwrap_or_default());
-            }
-            let checked = check_positions(table, &snapshot, commit)
-                .and_then(|()| check_marks(table, &snapshot, commit));
-            if let Err(refused) = checked {
-                self.discard_files(table, &commit.files).await;
-                return Err(refused);
-            }
-=======
             let snapshot = handle.follow().await?;
             let actions = match decide(&snapshot)? {
                 Decision::Nothing => return Ok(snapshot.version.unwrap_or_default()),
@@ -286,7 +281,6 @@ impl Lake {
                     actions.map_err(|error| handle.log.damaged(error.to_string()))?
                 }
             };
->>>>>>> refs/heads/lake
             let version = snapshot.version.map_or(0, |version| version + 1);
             if handle.log.write(version, actions.into()).await? == Written::Taken {
                 continue; // somebody was faster: look at what they wrote, then decide

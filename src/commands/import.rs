@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::replay::{bad_usage, format_of, stop_on_signal};
 use crate::cli::ImportArgs;
 use crate::config::Config;
-use crate::platform::Platform;
+use crate::platform::open_lake;
 use crate::terminal::one_sentence;
 
 /// Bad rows that are printed; the others are counted.
@@ -47,8 +47,7 @@ impl ImportRow for Recorded {
 pub async fn run(config: Config, args: ImportArgs) -> Result<()> {
     let options = options(&config, &args);
     let stop = stop_on_signal()?;
-    let platform = Platform::for_the_lake_alone(config);
-    let lake = platform.open_lake().await?;
+    let lake = open_lake(&config).await?;
     let mut importer = Importer::new(Arc::clone(&lake), now_us());
     let began = Instant::now();
     let mut total = FileSummary::default();

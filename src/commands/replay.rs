@@ -190,11 +190,7 @@ fn name_of(input: &Input) -> String {
     }
 }
 
-<<<<<<< HEAD
-/// SIGINT and SIGTERM end the replay after the batch in flight.
-=======
 /// SIGINT and SIGTERM end the work after what is in flight.
->>>>>>> refs/heads/lake
 pub(super) fn stop_on_signal() -> Result<CancellationToken> {
     let shutdown = CancellationToken::new();
     let on_signal = shutdown.clone();
