@@ -27,11 +27,12 @@ impl Default for Limits {
     }
 }
 
-/// A fix is a teleport when it is both too far and too fast from the last one.
+/// A fix is a teleport when it is farther from the last one than noise and the greatest
+/// possible speed together explain.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TeleportLimits {
-    /// Jumps up to this far are receiver noise, not teleports, metres.
+    /// Receivers may be off by this much, metres.
     pub distance_m: f64,
     /// Speeds up to this are possible, km/h, where `by_type` says nothing else.
     pub speed_kmh: f64,

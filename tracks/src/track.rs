@@ -332,14 +332,16 @@ pub(crate) fn point_of(fix: &Fix<'_>) -> TrailPoint {
     }
 }
 
-/// Whether the way between the two can have been driven.
+/// Whether the way between the two can have been driven, given that receivers are off:
+/// the noise comes on top of the way that the time allows, so that a fast vehicle with a
+/// noisy fix is no teleport for being a little farther than either alone explains.
 fn reachable(from: &TrailPoint, to: &Fix<'_>, limits: &TeleportLimits) -> bool {
     let distance_m = distance_m(from.location, to.location);
     if distance_m <= limits.distance_m {
         return true;
     }
     let seconds = ((to.timestamp_us - from.timestamp_us).abs() as f64 / 1e6).max(1.0);
-    distance_m / seconds * 3.6 <= limits.speed_kmh(to.vehicle_type)
+    (distance_m - limits.distance_m) / seconds * 3.6 <= limits.speed_kmh(to.vehicle_type)
 }
 
 /// Great-circle distance, metres; near by on the plane through both, which is
