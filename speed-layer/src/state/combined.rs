@@ -125,6 +125,10 @@ pub(crate) struct Combined {
     pub(crate) remotes: HashMap<TopicPartition, Remote>,
     pub(crate) ends: std::collections::HashMap<TopicPartition, Offset>,
     pub(crate) closed: Closed,
+    /// When the newest record that is known was appended, microseconds since the epoch.
+    newest_us: i64,
+    /// The same when records came again after none had come from anywhere.
+    resumed_us: i64,
     /// Up to where the values show each partition: what is older was written.
     shown_panes: HashMap<TopicPartition, Offset>,
     shown_latest: HashMap<TopicPartition, Offset>,
@@ -148,6 +152,8 @@ impl Combined {
             remotes: HashMap::default(),
             ends: std::collections::HashMap::new(),
             closed: Closed::default(),
+            newest_us: i64::MIN,
+            resumed_us: i64::MIN,
             shown_panes: HashMap::default(),
             shown_latest: HashMap::default(),
             hooks: CityHooks::default(),
@@ -159,6 +165,23 @@ impl Combined {
             missed: 0,
             corrected: 0,
         }
+    }
+
+    /// Takes note of the newest append time. Nobody is quiet in a break that all
+    /// have: who is read first afterwards must not close the others' windows.
+    pub(crate) fn look(&mut self, newest_us: i64, idle_us: i64) {
+        let is_first = self.newest_us == i64::MIN;
+        if !is_first && newest_us.saturating_sub(self.newest_us) >= idle_us {
+            self.resumed_us = newest_us;
+        }
+        self.newest_us = self.newest_us.max(newest_us);
+    }
+
+    /// Whether a partition whose newest record was appended then has had nothing
+    /// for so long while others went on.
+    pub(crate) fn is_quiet(&self, appended_us_max: i64, idle_us: i64) -> bool {
+        let since_us = appended_us_max.max(self.resumed_us);
+        since_us <= self.newest_us.saturating_sub(idle_us)
     }
 
     /// Takes up what was learned, in place of what this process knows.

@@ -160,6 +160,10 @@ impl State {
             self.partitions.len() - 1
         });
         partition.restored();
+        // Before anything newer is folded: a break may lie between.
+        let idle_us = self.idle_us();
+        self.combined
+            .look(partition.shared.appended_us_max(), idle_us);
         for id in partition.shared.latest.by_id.keys() {
             self.combined.latest_changed(stream, id.clone());
         }

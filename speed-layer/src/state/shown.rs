@@ -157,6 +157,9 @@ impl State {
     /// Windows, roads and what else follows from all partitions.
     pub(crate) fn combine(&mut self, now_us: i64) -> CombinedOutput {
         let mut output = CombinedOutput::default();
+        let newest_us = self.parts().iter().map(|part| part.appended_us_max()).max();
+        let idle_us = self.idle_us();
+        self.combined.look(newest_us.unwrap_or(i64::MIN), idle_us);
         let watermarks_us = Group::ALL.map(|group| self.watermarks(group));
         let combined = &mut self.combined;
         for partition in self.partitions.iter_mut().flatten() {
@@ -237,20 +240,21 @@ impl State {
         }
     }
 
+    pub(super) fn idle_us(&self) -> i64 {
+        i64::from(self.config.idle_s) * 1_000_000
+    }
+
     /// A group's watermark, and the least of all its partitions', idle or not.
     fn watermarks(&self, group: Group) -> (i64, i64) {
-        let idle_us = i64::from(self.config.idle_s) * 1_000_000;
-        let remotes = self.combined.remotes.values().map(|remote| &remote.shared);
-        let parts = all_parts(&self.partitions, remotes);
-        let newest_us = parts.iter().map(|part| part.appended_us_max()).max();
-        let newest_us = newest_us.unwrap_or(i64::MIN);
+        let idle_us = self.idle_us();
+        let parts = self.parts();
         let progress: Vec<Progress> = parts
             .iter()
             .filter(|part| Group::of(part.stream) == Some(group))
             .map(|part| {
                 let end = self.combined.ends.get(&part.id).copied();
                 let is_at_end = end.is_some_and(|end| part.position >= end);
-                let is_quiet = part.appended_us_max() <= newest_us.saturating_sub(idle_us);
+                let is_quiet = self.combined.is_quiet(part.appended_us_max(), idle_us);
                 Progress {
                     watermark_us: part.watermark.current_us(),
                     is_idle: is_at_end && is_quiet,
