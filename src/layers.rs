@@ -85,6 +85,7 @@ impl<'a> Layers<'a> {
             log: self.log.clone(),
             hot,
             streets,
+            fences: self.fences.clone(),
             rules: self.rules.clone(),
             topics: self.platform.topics.clone(),
             config: self.platform.config.speed.clone(),

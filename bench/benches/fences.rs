@@ -128,7 +128,10 @@ fn ring(number: u64) -> Ring {
         let metres = RADIUS_M * (0.5 + 0.5 * unit(seed + 2 + corner as u64));
         let degrees = metres / 111_195.0;
         let shrunk = y.to_radians().cos();
-        [x + degrees * angle.cos() / shrunk, y + degrees * angle.sin()]
+        [
+            x + degrees * angle.cos() / shrunk,
+            y + degrees * angle.sin(),
+        ]
     };
     let mut ring: Ring = (0..CORNERS).map(corner).collect();
     ring.push(ring[0]);
@@ -173,7 +176,9 @@ struct Peer {
 impl Peer {
     /// Starts it; none where it says what it misses.
     fn start(python: &Path, script: &str, folder: &Path) -> Result<Option<Self>> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(script);
+        let script = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("peers")
+            .join(script);
         let mut process = Command::new(python)
             .arg(&script)
             .arg(folder)

@@ -46,7 +46,7 @@ pub(crate) async fn export(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let mut params = Params::new(query.as_deref());
-    let outline = match params.text("outline")?.as_deref() {
+    let outline = match params.text("outline", 5)?.as_deref() {
         None | Some("false") => false,
         Some("true") => true,
         Some(other) => {

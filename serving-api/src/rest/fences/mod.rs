@@ -101,7 +101,7 @@ pub(crate) async fn list(
 ) -> Result<Response, Problem> {
     let mut params = Params::new(query.as_deref());
     let limit = params.number("limit", 1..=LIST_LIMIT_MAX, LIST_LIMIT_DEFAULT)?;
-    let after = params.text("after")?;
+    let after = params.text("after", 128)?;
     params.finish()?;
     let fences = loaded(&app).await?;
     // One more than asked for tells whether there is a next page.

@@ -141,20 +141,13 @@ async fn local_log(folder: &TempDir, topics: &TopicNames) -> Arc<dyn EventLog> {
             retention_bytes: None,
             compacted: false,
         })
-        .chain([TopicSpec {
-            name: rules::TOPIC.into(),
+        .chain([rules::TOPIC, fences::TOPIC].map(|name| TopicSpec {
+            name: name.into(),
             partitions: 1,
             retention: None,
             retention_bytes: None,
             compacted: true,
-        }])
-        .chain([TopicSpec {
-            name: fences::TOPIC.into(),
-            partitions: 1,
-            retention: None,
-            retention_bytes: None,
-            compacted: true,
-        }])
+        }))
         .collect();
     log.create_topics(&specs).await.expect("topics");
     log
