@@ -31,7 +31,7 @@ stack-stop: ## ends what make stack started
 stack-status: ## what runs, and where
 	@infra/stack.sh status
 
-bench: ## every benchmark; make bench-decode runs one (batch, decode, event-log, fold, hot-store, matching, speed)
+bench: ## every benchmark; make bench-decode runs one (batch, decode, event-log, fences, fold, hot-store, matching, speed)
 	@infra/bench.sh
 
 bench-%:

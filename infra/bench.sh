@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs all benchmarks, or the ones named.
-#   bench.sh [batch|decode|event-log|fold|hot-store|matching|speed|...]
+#   bench.sh [batch|decode|event-log|fences|fold|hot-store|matching|speed|...]
 . "$(dirname "$0")/lib.sh"
 cd "$ROOT"
 
@@ -31,12 +31,19 @@ stop_stand() {
   rm -rf "$STACK_DIR"
 }
 
+find_fence_peers() {
+  CITYPULSE_PEERS_PYTHON=$("$ROOT/infra/fence_peers.sh")
+  export CITYPULSE_PEERS_PYTHON
+}
+
 if [ $# -eq 0 ]; then
   start_stand
+  find_fence_peers
   cargo bench --workspace
 fi
 for name in "$@"; do
   case "$name" in batch | speed) start_stand ;; esac
+  [ "$name" != fences ] || find_fence_peers
   # make bench-event-log is the benchmark event_log.
   cargo bench --workspace --bench "${name//-/_}"
 done

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use event_log::EventLog;
 use event_log::registry::Registry;
+use fences::Fence;
 use hot_store::HotStore;
 use lake::Lake;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -23,6 +24,7 @@ pub struct Layers<'a> {
     roles: Roles,
     log: Arc<dyn EventLog>,
     rules: Arc<Registry<StoredRule>>,
+    fences: Arc<Registry<Fence>>,
     topics_exist: watch::Receiver<bool>,
 }
 
@@ -38,15 +40,21 @@ impl<'a> Layers<'a> {
             }
             anyhow::Ok(())
         });
+        let fences = Registry::new(log.clone(), fences::TOPIC.into(), Fence::from_record);
         let mut layers = Self {
             platform,
             roles,
             rules: Arc::new(rules_of(log.clone())),
+            fences: Arc::new(fences),
             log,
             topics_exist,
         };
-        let rules = layers.rules.clone();
-        let shutdown = platform.shutdown.clone();
+        let (fences, shutdown) = (layers.fences.clone(), platform.shutdown.clone());
+        layers.start("fences", async move {
+            fences.run(shutdown).await;
+            anyhow::Ok(())
+        });
+        let (rules, shutdown) = (layers.rules.clone(), platform.shutdown.clone());
         layers.start("rules", async move {
             rules.run(shutdown).await;
             anyhow::Ok(())
@@ -77,6 +85,7 @@ impl<'a> Layers<'a> {
             log: self.log.clone(),
             hot,
             streets,
+            fences: self.fences.clone(),
             rules: self.rules.clone(),
             topics: self.platform.topics.clone(),
             config: self.platform.config.speed.clone(),
@@ -134,6 +143,7 @@ impl<'a> Layers<'a> {
             lake,
             streets,
             rules: self.rules.clone(),
+            fences: self.fences.clone(),
             topics: self.platform.topics.clone(),
             health: self.platform.health.clone(),
             metrics: install_metrics()?,

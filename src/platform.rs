@@ -224,7 +224,7 @@ impl Platform {
                 ]
             })
             .map(spec)
-            .chain([configured(rules::TOPIC)])
+            .chain([configured(rules::TOPIC), configured(fences::TOPIC)])
             .collect()
     }
 

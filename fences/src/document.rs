@@ -7,6 +7,9 @@ use crate::error::Invalid;
 use crate::schedule::Schedule;
 use crate::shape::Shape;
 
+/// The compacted topic of the log in which fences are: key the id, value the
+/// document.
+pub const TOPIC: &str = "citypulse.fences";
 /// Fences that one platform holds at most.
 pub const FENCES_MAX: usize = 100_000;
 /// Characters of an id, a vehicle type or an author.
@@ -67,6 +70,15 @@ impl Fence {
         })?;
         fence.check()?;
         Ok(fence)
+    }
+
+    /// Reads a record of [`TOPIC`].
+    pub fn from_record(key: &str, value: &[u8]) -> Result<Self, String> {
+        let fence = Self::from_json(value).map_err(|invalid| invalid.to_string())?;
+        match fence.id == key {
+            true => Ok(fence),
+            false => Err(format!("the document's id is {:?}", fence.id)),
+        }
     }
 
     /// The document as it is stored.

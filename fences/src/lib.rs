@@ -18,7 +18,7 @@ pub mod schedule;
 pub mod shape;
 pub mod state;
 
-pub use document::{FENCES_MAX, Fence};
+pub use document::{FENCES_MAX, Fence, TOPIC};
 pub use error::Invalid;
 pub use index::{ActiveFence, FenceIndex, FenceNo};
 pub use schedule::Schedule;

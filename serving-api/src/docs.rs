@@ -30,6 +30,7 @@ use crate::static_file::{REVALIDATE, StaticFile};
         (name = "now", description = "Live state"),
         (name = "watch", description = "Rules and the alerts that they raise"),
         (name = "ever", description = "History by SQL"),
+        (name = "fences", description = "Areas that are watched"),
         (name = "in", description = "Taking events in"),
         (name = "service", description = "The service itself")
     )

@@ -104,9 +104,12 @@ pub(crate) fn cross_origin(allowed: &[String]) -> Option<CorsLayer> {
                 .filter_map(|origin| HeaderValue::from_str(origin).ok()),
         )
     };
-    let layer = CorsLayer::new()
-        .allow_origin(origins)
-        .allow_methods([Method::GET, Method::POST]);
+    let layer = CorsLayer::new().allow_origin(origins).allow_methods([
+        Method::GET,
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+    ]);
     Some(layer.allow_headers([
         header::CONTENT_TYPE,
         header::ACCEPT,

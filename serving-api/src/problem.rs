@@ -31,6 +31,18 @@ pub struct Problem {
     /// Ingest only: events that are durable although the request failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     accepted: Option<u64>,
+    /// Imports only: what is wrong with each feature.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FeatureProblem>,
+}
+
+/// What is wrong with one feature of an import.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct FeatureProblem {
+    /// Its number in the collection, from 0.
+    pub feature: usize,
+    /// Field, value and what was expected.
+    pub detail: String,
 }
 
 impl Problem {
@@ -42,6 +54,7 @@ impl Problem {
             detail: detail.into(),
             retry_after_s: None,
             accepted: None,
+            errors: Vec::new(),
         }
     }
 
@@ -86,6 +99,10 @@ impl Problem {
             StatusCode::INTERNAL_SERVER_ERROR,
             "the server could not answer; its log says why",
         )
+    }
+
+    pub fn with_errors(self, errors: Vec<FeatureProblem>) -> Self {
+        Self { errors, ..self }
     }
 
     pub fn with_accepted(self, accepted: u64) -> Self {

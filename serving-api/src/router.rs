@@ -15,8 +15,8 @@ use utoipa_axum::routes;
 
 use crate::docs::{self, ApiDoc};
 use crate::rest::{
-    alerts, analytics, cameras, city, emergencies, health, ingest, lag, metrics, root, rules, sql,
-    stats, traffic, vehicles, weather, windows,
+    alerts, analytics, cameras, city, emergencies, fences, health, ingest, lag, metrics, root,
+    rules, sql, stats, traffic, vehicles, weather, windows,
 };
 use crate::state::App;
 use crate::static_file::StaticFile;
@@ -74,6 +74,11 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(rules::disable))
         .routes(routes!(rules::test_document))
         .routes(routes!(rules::test))
+        .routes(routes!(fences::list, fences::create))
+        .routes(routes!(fences::get, fences::put, fences::delete))
+        .routes(routes!(fences::geojson::export))
+        .routes(routes!(fences::geojson::import))
+        .routes(routes!(fences::inside::inside))
         .routes(routes!(ws::upgrade))
         .routes(routes!(sql::sql))
         .routes(routes!(ingest::ingest))

@@ -463,3 +463,70 @@ pub struct Alert {
     /// What they said about it.
     pub note: Option<String>,
 }
+
+/// A fence as people write it; `shape` is one of
+/// `{"type":"polygon","coordinates":[[[lon,lat],...]]}` (outline, then holes),
+/// `{"type":"multi_polygon","coordinates":[...]}`,
+/// `{"type":"circle","center":[lon,lat],"radius_m":250}`,
+/// `{"type":"corridor","line":[[lon,lat],...],"width_m":40}` and
+/// `{"type":"around","device_id":"bus-17","radius_m":100}`, which goes with a vehicle.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "id": "harbour", "name": "Harbour",
+    "shape": {"type": "circle", "center": [11.966, 57.708], "radius_m": 250},
+    "vehicle_types": ["taxi", "bus"], "dwell_s": 300,
+    "schedule": {"zone": "Europe/Stockholm",
+        "intervals": [{"days": ["fri", "sat"], "from": "22:00", "to": "05:00"}]},
+    "enabled": true, "author": "eva", "updated_at": "2026-03-01T08:15:00Z"
+}))]
+pub struct FenceDocument {
+    /// Letters, digits, `.`, `_`, `-` and `:`; made by the server where it is not given.
+    pub id: Option<String>,
+    /// For people, 1 to 200 characters.
+    pub name: String,
+    /// Where it is.
+    pub shape: serde_json::Value,
+    /// Only vehicles of these types; none: all.
+    pub vehicle_types: Option<Vec<String>>,
+    /// Only at these times of the week: a zone and intervals of days, from, to.
+    pub schedule: Option<serde_json::Value>,
+    /// Seconds inside after which a vehicle dwells, 1 to 604800.
+    pub dwell_s: Option<u32>,
+    /// Whether it is watched; true where it is not given.
+    pub enabled: Option<bool>,
+    /// Anything else, at most 8 KiB.
+    pub properties: Option<serde_json::Value>,
+    /// Who writes it, as they say.
+    pub author: Option<String>,
+    /// When it was written; set by the server.
+    pub updated_at: Option<String>,
+}
+
+/// A page of fences, by id.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct FencePage {
+    /// The fences.
+    pub fences: Vec<FenceDocument>,
+    /// How many there are in all.
+    pub total: usize,
+    /// To be given as `after` for the next page; null on the last.
+    pub next: Option<String>,
+}
+
+/// What an import added.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct FencesImported {
+    /// How many fences were written.
+    pub imported: usize,
+    /// Their ids, in the order of the features.
+    pub ids: Vec<String>,
+}
+
+/// The vehicles inside a fence now.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct VehiclesInside {
+    /// The fence.
+    pub fence_id: String,
+    /// Where they are, the last changed first.
+    pub vehicles: Vec<VehicleLocation>,
+}

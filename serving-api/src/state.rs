@@ -7,6 +7,7 @@ use event_log::EventLog;
 use event_log::registry::Registry;
 use events::TopicNames;
 use events::health::HealthBoard;
+use fences::Fence;
 use hot_store::HotStore;
 use metrics_exporter_prometheus::PrometheusHandle;
 use rules::StoredRule;
@@ -37,6 +38,8 @@ pub struct Deps {
     pub streets: Arc<StreetNetwork>,
     /// The rules that people wrote, kept in the log.
     pub rules: Arc<Registry<StoredRule>>,
+    /// The fences that people drew, kept in the log.
+    pub fences: Arc<Registry<Fence>>,
     /// Which topic carries which stream.
     pub topics: TopicNames,
     /// Where all components report; read by `/readyz` and `/api/health`.
@@ -56,6 +59,9 @@ pub(crate) struct Shared {
     pub city: City,
     pub reachability: Reachability,
     pub lag: LagCache,
+    /// Held while a fence is written: its id must be free, and the number of all
+    /// bounded, when it is.
+    pub fence_writes: tokio::sync::Mutex<()>,
     /// One permit per KiB of ingest being worked on.
     pub ingest_room: Arc<Semaphore>,
     pub websockets: Arc<WebSocketCount>,
@@ -78,6 +84,7 @@ impl Shared {
             city: City::new(deps.streets.clone(), deps.version),
             reachability: Reachability::default(),
             lag: LagCache::default(),
+            fence_writes: tokio::sync::Mutex::default(),
             ingest_room: Arc::new(Semaphore::new(room_bytes.div_ceil(1024))),
             websockets: Arc::new(WebSocketCount::new(config.websockets_max)),
             sessions: TaskTracker::new(),

@@ -14,6 +14,7 @@
 mod alert_outbox;
 mod config;
 mod error;
+mod fence_feed;
 mod lag;
 mod observer;
 mod outbox;

@@ -10,7 +10,8 @@ use event_log::{Consumer, EventLog, Polled, Records};
 use events::backoff::Backoff;
 use events::health::{Health, HealthBoard};
 use events::{Stream, Topic, TopicNames, TopicPartition};
-use hot_store::{Cell, HotBatch, HotStore, Update};
+use fences::Fence;
+use hot_store::{Cell, HotBatch, HotStore, Kind, Update};
 use metrics::{counter, histogram};
 use rules::{AlertStep, RuleSet, StoredRule};
 use streets::StreetNetwork;
@@ -20,6 +21,7 @@ use tracing::{debug, info, warn};
 use crate::alert_outbox::{AlertOutbox, NOTED};
 use crate::config::SpeedConfig;
 use crate::error::Error;
+use crate::fence_feed::{FenceFeed, place_of_vehicle};
 use crate::lag;
 use crate::observer::{Observations, Observer};
 use crate::outbox::Outbox;
@@ -37,6 +39,8 @@ const LAST_WRITE: Duration = Duration::from_secs(3);
 const UPDATES_MAX: usize = 5_000;
 /// Partitions that are checkpointed in one write, so that none takes long.
 const CHECKPOINTS_AT_ONCE: usize = 1;
+/// Vehicles with fences around them that are asked for in one read.
+const ANCHORS_AT_ONCE: usize = 1_000;
 /// Cell of the combining process: where its outbox stands.
 const OUTBOX: &str = "outbox";
 
@@ -49,6 +53,8 @@ pub struct Deps {
     pub hot: Arc<dyn HotStore>,
     /// The city's streets.
     pub streets: Arc<StreetNetwork>,
+    /// The fences that people drew.
+    pub fences: Arc<Registry<Fence>>,
     /// The rules that people wrote.
     pub rules: Arc<Registry<StoredRule>>,
     /// Which topic carries which stream.
@@ -129,6 +135,7 @@ struct Session<'a> {
     /// What rules over all partitions said and is not appended yet.
     unsaid: Vec<AlertStep>,
     rules_version: Option<u64>,
+    fence_feed: FenceFeed,
     written_at: Instant,
     published: Published,
 }
@@ -146,8 +153,12 @@ impl<'a> Session<'a> {
             first: first.clone(),
             interval,
         };
-        // What is folded follows from the rules: they come first.
+        // What is folded follows from rules and fences: they come first.
         deps.rules.loaded().await;
+        deps.fences.loaded().await;
+        let mut state = State::new(deps.streets.clone(), deps.config.clone());
+        let mut fence_feed = FenceFeed::default();
+        fence_feed.catch_up(&deps.fences, state.fences_mut());
         let topics: Vec<Topic> = streams.keys().cloned().collect();
         let consumer = deps.log.subscribe(OWNER, &topics).await?;
         Ok(Self {
@@ -156,7 +167,8 @@ impl<'a> Session<'a> {
             consumer,
             streams,
             first,
-            state: State::new(deps.streets.clone(), deps.config.clone()),
+            state,
+            fence_feed,
             progress: AllProgress::default(),
             observations: observer.start(),
             outbox: None,
@@ -175,6 +187,8 @@ impl<'a> Session<'a> {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
             self.refresh_rules();
+            self.fence_feed
+                .step(&self.deps.fences, self.state.fences_mut());
             let since_write = self.written_at.elapsed();
             let patience = match self.progress.is_pending() {
                 false => TICK,
@@ -208,6 +222,20 @@ impl<'a> Session<'a> {
         let rules = RuleSet::with_built_in(written);
         info!(rules = rules.rules().count(), "rules are in force");
         self.state.set_rules(Arc::new(rules));
+    }
+
+    /// Takes fences around vehicles to where those are that other processes fold.
+    async fn locate_anchors(&mut self) -> Result<(), Error> {
+        let anchors = self.state.unseen_anchors();
+        for anchors in anchors.chunks(ANCHORS_AT_ONCE) {
+            let values = self.deps.hot.get_many(Kind::Vehicle, anchors).await?;
+            for (anchor, entry) in anchors.iter().zip(values) {
+                if let Some(place) = entry.and_then(|entry| place_of_vehicle(&entry.value)) {
+                    self.state.fences_mut().move_anchor(anchor, place);
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn handle(&mut self, polled: Polled, shutdown: &CancellationToken) -> Result<(), Error> {
@@ -436,6 +464,7 @@ impl<'a> Session<'a> {
             self.state.observe(observation, self.outbox.is_some());
         }
         self.state.drop_closed();
+        self.locate_anchors().await?;
         let now_us = now_us();
         let places = self.progress.places();
         self.alerts

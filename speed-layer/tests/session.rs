@@ -9,6 +9,7 @@ use event_log::registry::Registry;
 use event_log::{EventLog, NewRecord, Polled, TopicSpec};
 use events::health::HealthBoard;
 use events::{Body, Event, Gps, Location, Stream, TopicNames};
+use fences::Fence;
 use hot_store::{HotStore, Kind, MemoryStore, Watch, WatchEvent};
 use rules::StoredRule;
 use serde_json::Value;
@@ -44,13 +45,13 @@ impl City {
                 retention_bytes: None,
                 compacted: false,
             })
-            .chain([TopicSpec {
-                name: rules::TOPIC.into(),
+            .chain([rules::TOPIC, fences::TOPIC].map(|name| TopicSpec {
+                name: name.into(),
                 partitions: 1,
                 retention: None,
                 retention_bytes: None,
                 compacted: true,
-            }])
+            }))
             .collect();
         log.create_topics(&specs).await.unwrap();
         Self {
@@ -65,8 +66,12 @@ impl City {
             StoredRule::from_json(value).map_err(|invalid| invalid.to_string())
         });
         let rules = Arc::new(rules);
+        let fences = Registry::new(self.log.clone(), fences::TOPIC.into(), Fence::from_record);
+        let fences = Arc::new(fences);
+        tokio::spawn(fences.clone().run(CancellationToken::new()));
         tokio::spawn(rules.clone().run(CancellationToken::new()));
         Deps {
+            fences,
             rules,
             log: self.log.clone(),
             hot: hot.clone(),

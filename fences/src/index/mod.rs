@@ -183,6 +183,11 @@ impl FenceIndex {
         true
     }
 
+    /// The ids of all fences.
+    pub fn ids(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.by_id.keys()
+    }
+
     /// Whether fences go where this vehicle goes.
     pub fn is_anchor(&self, device_id: &str) -> bool {
         !self.anchors.is_empty() && self.anchors.contains_key(device_id)

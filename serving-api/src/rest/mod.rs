@@ -6,6 +6,7 @@ pub(crate) mod analytics;
 pub(crate) mod cameras;
 pub(crate) mod city;
 pub(crate) mod emergencies;
+pub(crate) mod fences;
 pub(crate) mod health;
 pub(crate) mod ingest;
 pub(crate) mod lag;

@@ -4,6 +4,7 @@
 
 mod common;
 mod failing;
+mod fences;
 mod ingest;
 mod rest;
 mod rules;

@@ -15,12 +15,13 @@ use rules::{AlertStep, Engine, Fix, IncidentFact, Reading, RuleSet, SegmentFact}
 use tracks::{Accepted, Track};
 
 use super::alerts::Alerts;
-use super::ground::Streets;
-use super::partition::Extra;
+use super::fenced::FencedDevices;
+use super::partition::{Extra, Surroundings};
 
 /// State of one partition.
 pub(crate) struct PartitionHooks {
     engine: Engine,
+    fenced: FencedDevices,
     /// What the partition's own records say of alerts.
     pub(crate) alerts: Alerts,
     /// What its rules have to say, in the order in which it followed.
@@ -31,6 +32,7 @@ impl PartitionHooks {
     pub(crate) fn new(rules: Arc<RuleSet>) -> Self {
         Self {
             engine: Engine::new(rules),
+            fenced: FencedDevices::default(),
             alerts: Alerts::default(),
             steps: Vec::new(),
         }
@@ -46,14 +48,14 @@ impl PartitionHooks {
         &mut self,
         event: &Event,
         fix: &Accepted,
-        _track: &Track<Extra>,
-        streets: &Streets,
+        track: &Track<Extra>,
+        at: Surroundings<'_>,
     ) {
         if !fix.in_order {
             return;
         }
         let segment = fix.segment.map(|index| {
-            let segment = streets.network().segment(index);
+            let segment = at.streets.network().segment(index);
             SegmentFact {
                 id: &segment.id,
                 limit_kmh: segment.free_flow_kmh,
@@ -61,6 +63,9 @@ impl PartitionHooks {
             }
         });
         self.engine.on_fix(&Fix { event, segment }, &mut self.steps);
+        let mut rules = (&mut self.engine, &mut self.steps);
+        self.fenced
+            .on_fix(event, track.appended_at_us(), at.fences, &mut rules);
     }
 
     /// A station or camera reported; `is_newest` of it.
@@ -102,7 +107,9 @@ impl PartitionHooks {
     }
 
     /// A device was forgotten.
-    pub(crate) fn on_forgotten(&mut self, _device_id: &DeviceId) {}
+    pub(crate) fn on_forgotten(&mut self, device_id: &DeviceId) {
+        self.fenced.on_forgotten(device_id);
+    }
 
     /// What the rules said since the last call.
     pub(crate) fn take_steps(&mut self) -> Vec<AlertStep> {
@@ -112,12 +119,15 @@ impl PartitionHooks {
     /// What changed since the last call, for a checkpoint.
     pub(crate) fn drain_cells(&mut self) -> Vec<(String, Option<Bytes>)> {
         let mut cells = self.engine.take_cells();
+        self.fenced.drain_cells(&mut cells);
         self.alerts.drain_cells(&mut cells);
         cells
     }
 
     /// Takes a stored cell up; false where it is none of these.
     pub(crate) fn restore(&mut self, key: &str, value: &[u8]) -> bool {
-        self.alerts.restore(key, value) || self.engine.restore_cell(key, value, &mut self.steps)
+        self.alerts.restore(key, value)
+            || self.fenced.restore(key, value)
+            || self.engine.restore_cell(key, value, &mut self.steps)
     }
 }

@@ -10,6 +10,9 @@ mod alerts;
 mod city;
 mod city_hooks;
 mod combined;
+mod fenced;
+#[cfg(test)]
+mod fenced_tests;
 mod ground;
 mod hexagons;
 mod hooks;
@@ -26,6 +29,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use events::{Event, Offset, Stream, TopicPartition};
+use fences::FenceIndex;
 use foldhash::HashSet;
 use hot_store::{Cell, Kind};
 use rules::{AlertStep, RuleSet};
@@ -34,9 +38,10 @@ use streets::StreetNetwork;
 use crate::config::SpeedConfig;
 use combined::Combined;
 pub(crate) use combined::{Observation, SHOWN};
+use fenced::Fences;
 use ground::Streets;
 use hexagons::Hexagons;
-use partition::{Folded, Partition};
+use partition::{Folded, Partition, Surroundings};
 use shared::Remote;
 
 /// Index of a partition within one session.
@@ -84,6 +89,7 @@ pub struct State {
     partitions: Vec<Option<Partition>>,
     slots: HashMap<TopicPartition, Slot>,
     hexagons: Hexagons,
+    fences: Fences,
     combined: Combined,
     /// Which partition a device is in, by its hash.
     homes: foldhash::HashMap<u64, Slot>,
@@ -104,6 +110,7 @@ impl State {
             partitions: Vec::new(),
             slots: HashMap::new(),
             hexagons: Hexagons::default(),
+            fences: Fences::default(),
             combined: Combined::new(streets),
             homes: foldhash::HashMap::default(),
             spread: HashSet::default(),
@@ -120,6 +127,17 @@ impl State {
         }
         self.combined.hooks.set_rules(rules.clone());
         self.rules = rules;
+    }
+
+    /// The fences that are watched.
+    pub fn fences_mut(&mut self) -> &mut FenceIndex {
+        &mut self.fences.index
+    }
+
+    /// Vehicles with fences around them whose newest position this process did not
+    /// fold since the last call.
+    pub(crate) fn unseen_anchors(&mut self) -> Vec<String> {
+        self.fences.unseen_anchors()
     }
 
     /// What the rules of this process's partitions said since the last call, those
@@ -208,8 +226,11 @@ impl State {
             event,
             offset,
             appended_at_us,
-            &self.streets,
-            &mut self.hexagons,
+            Surroundings {
+                streets: &self.streets,
+                hexagons: &mut self.hexagons,
+                fences: &mut self.fences,
+            },
             counts,
         );
         match folded {

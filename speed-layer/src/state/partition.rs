@@ -9,6 +9,7 @@ use events::{Body, Event, Offset, Stream, TopicPartition};
 use rules::RuleSet;
 use tracks::{Accepted, DeviceSlot, Motion, Tracker, Verdict, hash64};
 
+use super::fenced::Fences;
 use super::ground::Streets;
 use super::hexagons::{HexagonIndex, Hexagons, NO_HEXAGON};
 use super::hooks::PartitionHooks;
@@ -82,6 +83,13 @@ pub(crate) struct Partition {
     next_time_us: i64,
 }
 
+/// What is not a partition's own: the ground on which its fixes are.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) streets: &'a Streets,
+    pub(crate) hexagons: &'a mut Hexagons,
+    pub(crate) fences: &'a mut Fences,
+}
+
 impl Partition {
     pub(crate) fn new(
         id: &TopicPartition,
@@ -107,8 +115,7 @@ impl Partition {
         event: Event,
         offset: Offset,
         appended_at_us: i64,
-        streets: &Streets,
-        hexagons: &mut Hexagons,
+        at: Surroundings<'_>,
         counts: &mut Counts,
     ) -> Folded {
         self.shared.position = offset + 1;
@@ -126,14 +133,13 @@ impl Partition {
             Body::Vehicle(_) | Body::Gps(_) => {
                 let verdict =
                     self.tracker
-                        .judge(&event, offset, appended_at_us, watermark_us, streets);
+                        .judge(&event, offset, appended_at_us, watermark_us, at.streets);
                 match verdict {
                     Verdict::Duplicate => counts.duplicates += 1,
                     Verdict::NullIsland => counts.null_island += 1,
                     Verdict::Inaccurate => counts.inaccurate += 1,
                     Verdict::Teleport => counts.teleports += 1,
                     Verdict::Accepted(accepted) => {
-                        let at = (streets, hexagons);
                         return self.take_fix(event, accepted, appended_at_us, at, counts);
                     }
                 }
@@ -160,7 +166,7 @@ impl Partition {
         event: Event,
         accepted: Accepted,
         appended_at_us: i64,
-        (streets, hexagons): (&Streets, &mut Hexagons),
+        at: Surroundings<'_>,
         counts: &mut Counts,
     ) -> Folded {
         let Some(track) = self.tracker.track_mut(accepted.device) else {
@@ -186,7 +192,7 @@ impl Partition {
             let panes = &mut self.shared.panes;
             let minute = panes.minute_of(event.timestamp_us);
             panes.add(minute, &PaneKey::City, &measured, &mut extra.in_city);
-            let cell = hexagons.cell_of(location, &mut extra.hexagon);
+            let cell = at.hexagons.cell_of(location, &mut extra.hexagon);
             panes.add(minute, &PaneKey::Cell(cell), &measured, &mut extra.in_cell);
             if let Some(segment) = accepted.segment.filter(|_| !accepted.parked) {
                 panes.add(
@@ -197,7 +203,7 @@ impl Partition {
                 );
             }
         }
-        self.hooks.on_fix(&event, &accepted, track, streets);
+        self.hooks.on_fix(&event, &accepted, track, at);
         let extra = &mut track.extra;
         if accepted.in_order {
             extra.body = Some(event.body);

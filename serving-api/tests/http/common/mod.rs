@@ -11,6 +11,7 @@ use event_log::registry::Registry;
 use event_log::{EventLog, TopicSpec};
 use events::TopicNames;
 use events::health::HealthBoard;
+use fences::Fence;
 use hot_store::memory::MemoryStore;
 use hot_store::{HotBatch, HotStore, Kind, Update};
 use lake::Lake;
@@ -81,7 +82,11 @@ pub async fn start_with(setup: Setup) -> Server {
     });
     let rules = Arc::new(rules);
     tokio::spawn(rules.clone().run(shutdown.clone()));
+    let fences = Registry::new(log.clone(), fences::TOPIC.into(), Fence::from_record);
+    let fences = Arc::new(fences);
+    tokio::spawn(fences.clone().run(shutdown.clone()));
     let deps = Deps {
+        fences,
         rules,
         hot: hot.clone(),
         log: log.clone(),
@@ -136,13 +141,13 @@ async fn local_log(folder: &TempDir, topics: &TopicNames) -> Arc<dyn EventLog> {
             retention_bytes: None,
             compacted: false,
         })
-        .chain([TopicSpec {
-            name: rules::TOPIC.into(),
+        .chain([rules::TOPIC, fences::TOPIC].map(|name| TopicSpec {
+            name: name.into(),
             partitions: 1,
             retention: None,
             retention_bytes: None,
             compacted: true,
-        }])
+        }))
         .collect();
     log.create_topics(&specs).await.expect("topics");
     log
