@@ -157,13 +157,12 @@ fn split_fraction(rest: &[u8]) -> Option<(i64, &[u8])> {
         return None;
     }
     let mut fraction_us = 0;
-    for place in 0..6 {
-        let digit = if place < length {
-            digits[place] - b'0'
-        } else {
-            0
-        };
-        fraction_us = fraction_us * 10 + i64::from(digit);
+    let padded = digits[..length]
+        .iter()
+        .copied()
+        .chain(std::iter::repeat(b'0'));
+    for digit in padded.take(6) {
+        fraction_us = fraction_us * 10 + i64::from(digit - b'0');
     }
     Some((fraction_us, &digits[length..]))
 }

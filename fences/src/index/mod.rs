@@ -71,11 +71,11 @@ impl ActiveFence {
     /// Whether it watches a vehicle of this type at this time.
     pub fn applies(&self, device_id: &str, vehicle_type: Option<&str>, at_us: i64) -> bool {
         let is_anchor = matches!(&self.fence.shape, Shape::Around { device_id: anchor, .. } if anchor == device_id);
-        let is_type = |wanted: &Box<str>| {
-            vehicle_type.is_some_and(|given| wanted.eq_ignore_ascii_case(given))
-        };
+        let is_type =
+            |wanted: &str| vehicle_type.is_some_and(|given| wanted.eq_ignore_ascii_case(given));
         !is_anchor
-            && (self.vehicle_types.is_empty() || self.vehicle_types.iter().any(is_type))
+            && (self.vehicle_types.is_empty()
+                || self.vehicle_types.iter().any(|wanted| is_type(wanted)))
             && self.times.as_ref().is_none_or(|times| times.contain(at_us))
     }
 }

@@ -100,6 +100,9 @@ fn peek<R: Read>(mut reader: R, count: u64) -> std::io::Result<(Vec<u8>, impl Re
     Ok((head.clone(), Cursor::new(head).chain(reader)))
 }
 
+/// A line with its number, or why it is none.
+type Line<'a> = (u64, Result<&'a [u8], String>);
+
 /// Lines of bounded length, with their number from 1.
 pub(crate) struct Lines {
     content: Content,
@@ -118,7 +121,7 @@ impl Lines {
 
     /// The next line without its end; `None` after the last one. A line that is
     /// too long comes as an error text and is passed over.
-    pub fn next_line(&mut self) -> std::io::Result<Option<(u64, Result<&[u8], String>)>> {
+    pub fn next_line(&mut self) -> std::io::Result<Option<Line<'_>>> {
         self.buffer.clear();
         let limited = &mut (&mut self.content).take(LINE_BYTES_MAX);
         if limited.read_until(b'\n', &mut self.buffer)? == 0 {

@@ -131,7 +131,7 @@ pub async fn run_replay(
         total_bytes,
         read_bytes,
     };
-    let mut summary = run.to_the_end(chunks).await?;
+    let mut summary = run.run_to_the_end(chunks).await?;
     summary.resumed_after = before.map(|before| before.rows);
     Ok(summary)
 }
@@ -170,7 +170,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn to_the_end(mut self, mut chunks: reader::Chunks) -> Result<Summary, ReplayError> {
+    async fn run_to_the_end(mut self, mut chunks: reader::Chunks) -> Result<Summary, ReplayError> {
         while let Some(chunk) = chunks.recv().await {
             let flow = match chunk {
                 Ok(chunk) => self.take(chunk).await?,

@@ -11,7 +11,7 @@ const INTERVAL: u64 = 50;
 
 /// Whether `version` is one to write a checkpoint at.
 pub(crate) fn is_due(version: u64) -> bool {
-    version > 0 && version % INTERVAL == 0
+    version > 0 && version.is_multiple_of(INTERVAL)
 }
 
 /// Writes a checkpoint of the newest version and removes commit files that are

@@ -155,7 +155,7 @@ enum Kind {
     Json { started: Instant, rows: usize },
     Ndjson,
     Csv { header_due: bool },
-    Arrow(StreamWriter<Vec<u8>>),
+    Arrow(Box<StreamWriter<Vec<u8>>>),
     Parquet(Box<ArrowWriter<Vec<u8>>>),
     Table(Vec<RecordBatch>),
 }
@@ -171,9 +171,9 @@ impl Encoder {
             Format::Json => Kind::Json { started, rows: 0 },
             Format::Ndjson => Kind::Ndjson,
             Format::Csv => Kind::Csv { header_due: true },
-            Format::Arrow => {
-                Kind::Arrow(StreamWriter::try_new(Vec::new(), &schema).map_err(arrow_error)?)
-            }
+            Format::Arrow => Kind::Arrow(Box::new(
+                StreamWriter::try_new(Vec::new(), &schema).map_err(arrow_error)?,
+            )),
             Format::Parquet => {
                 let properties = WriterProperties::builder()
                     .set_compression(Compression::ZSTD(ZstdLevel::default()))

@@ -80,9 +80,8 @@ impl Ages {
         self.last_read = Some(Instant::now());
         let mut found = HashMap::new();
         let reading = first_records(log, &positions, &mut found);
-        match tokio::time::timeout(READ_MAX, reading).await {
-            Ok(Err(error)) => tracing::debug!(%error, "the age of waiting events is not known"),
-            Ok(Ok(())) | Err(_) => {}
+        if let Ok(Err(error)) = tokio::time::timeout(READ_MAX, reading).await {
+            tracing::debug!(%error, "the age of waiting events is not known");
         }
         for (partition, (offset, appended_us)) in found {
             let looks = self.looks.entry(partition).or_default();

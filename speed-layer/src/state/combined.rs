@@ -31,13 +31,16 @@ pub(crate) const SHOWN: &str = "shown:";
 const SHOWN_PANES: &str = "shown:panes";
 const SHOWN_LATEST: &str = "shown:latest";
 
+/// The cells of a partition that others may read.
+type SharedCells = (TopicPartition, Stream, Vec<(String, Bytes)>);
+
 /// What a look at the log and at other processes' checkpoints found.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Observation {
     /// The end of every partition of the streams.
     pub(crate) ends: std::collections::HashMap<TopicPartition, Offset>,
     /// The shared cells of partitions that are not this process's.
-    pub(crate) remotes: Vec<(TopicPartition, Stream, Vec<(String, Bytes)>)>,
+    pub(crate) remotes: Vec<SharedCells>,
     /// What the combining process has stored.
     pub(crate) combined: Vec<(String, Bytes)>,
 }

@@ -2,6 +2,7 @@
 //! `u,v,length` (metres), `lanes`, `speed_mph`.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 
 use events::Location;
@@ -95,8 +96,8 @@ pub(crate) fn load(files: &Files) -> Result<StreetNetwork> {
         // The opposite edge of one already read makes that one two-way.
         if let Some(twin) = by_ends.get(&(edge.v, edge.u)) {
             is_two_way[*twin] = true;
-        } else if !by_ends.contains_key(&(edge.u, edge.v)) {
-            by_ends.insert((edge.u, edge.v), edges.len());
+        } else if let Entry::Vacant(place) = by_ends.entry((edge.u, edge.v)) {
+            place.insert(edges.len());
             edges.push((edge.uniqueid.unwrap_or(row), edge));
             is_two_way.push(false);
         }
