@@ -71,7 +71,7 @@ fn main() -> Result<()> {
         let measure = format!("points against {count} fences of {CORNERS} corners");
         report.add(Measurement::rate(&measure, rate, "points/s").at_least(target));
         for peer in peers {
-            let other = median(peer.rates);
+            let other = median(peer.rates.clone());
             let mut compared = Measurement::rate("  the same", rate, "points/s");
             compared = compared.against(&peer.name, other);
             // At least five times the rate of the peer.
