@@ -51,6 +51,14 @@ def polygon(ring):
     return "POLYGON((" + ",".join(f"{x!r} {y!r}" for x, y in ring) + "))"
 
 
+def seconds_of(process):
+    """How long a process has computed, as Linux tells; the wall clock elsewhere."""
+    try:
+        return int(Path(f"/proc/{process}/schedstat").read_text().split()[0]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return time.perf_counter()
+
+
 def measure(folder, host):
     connection = psycopg2.connect(host=host, user="postgres", dbname="postgres")
     connection.autocommit = True
@@ -70,11 +78,12 @@ def measure(folder, host):
     cursor.execute("SET max_parallel_workers_per_gather = 0")
     cursor.execute("SELECT postgis_lib_version()")
     print(json.dumps({"name": f"PostGIS {cursor.fetchone()[0]}"}), flush=True)
+    server = connection.get_backend_pid()
     for _ in sys.stdin:
-        start = time.perf_counter()
+        start = seconds_of(server)
         cursor.execute(JOIN)
         count = cursor.fetchone()[0]
-        print(len(places), time.perf_counter() - start, count, flush=True)
+        print(len(places), seconds_of(server) - start, count, flush=True)
 
 
 def main(folder):
