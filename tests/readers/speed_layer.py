@@ -78,9 +78,11 @@ def expected_panes(connection):
 
 
 def said_panes(connection, lake):
+    """Closed windows. A correction has the id of what it corrects: the last one counts."""
     rows = connection.execute(
         f"""SELECT kind, key, epoch_us(timestamp), count, mean, min, max, p50, p90, p99, vehicles, id
-            FROM delta_scan('{lake}/windows') WHERE kind <> 'segment'"""
+            FROM delta_scan('{lake}/windows') WHERE kind <> 'segment'
+            QUALIFY row_number() OVER (PARTITION BY id ORDER BY log_offset DESC) = 1"""
     ).fetchall()
     return rows
 
