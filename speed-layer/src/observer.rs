@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::debug;
 
 use crate::error::Error;
-use crate::session::OWNER;
+use crate::session::{OWNER, now_us};
 use crate::state::{Observation, combined_cells_of, shared_cells_of};
 
 /// What is looked at.
@@ -78,7 +78,10 @@ impl Observer {
     }
 
     async fn look(&self, own: &HashSet<TopicPartition>) -> Result<Observation, Error> {
-        let mut observation = Observation::default();
+        let mut observation = Observation {
+            at_us: now_us(),
+            ..Observation::default()
+        };
         for (topic, stream) in &self.streams {
             for bounds in self.log.bounds(topic).await? {
                 if !own.contains(&bounds.partition) {

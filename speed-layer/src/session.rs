@@ -615,7 +615,8 @@ impl<'a> Session<'a> {
     }
 }
 
-fn now_us() -> i64 {
+/// Microseconds since the epoch.
+pub(crate) fn now_us() -> i64 {
     let since_epoch = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

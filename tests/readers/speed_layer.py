@@ -44,10 +44,7 @@ def judge(connection, lake, table, lateness_us):
 
 def expected_panes(connection):
     """(kind, key, start) -> (count, mean, min, max, p50, p90, p99, vehicles)"""
-    # A quantile is the value at position floor(q * (count - 1)) in ascending order.
-    quantiles = ", ".join(
-        f"list_sort(list({{v}}))[1 + CAST(floor({q} * (count(*) - 1)) AS BIGINT)]" for q in (0.5, 0.9, 0.99)
-    )
+    quantiles = ", ".join(f"quantile_disc({{v}}, {q})" for q in (0.5, 0.9, 0.99))
     figures = f"count(*), avg({{v}}), min({{v}}), max({{v}}), {quantiles}, count(DISTINCT device_id)"
     fixes = "judged_gps_data WHERE NOT late AND occurrence = 1 AND NOT (latitude = 0 AND longitude = 0)"
     panes = {}

@@ -24,7 +24,7 @@ pub use deployment::{Deployment, Platform};
 pub use fleet::{Fleet, scramble};
 pub use load::{Load, agrees_with_duckdb};
 pub use process::{Finished, Process, Signal};
-pub use roles::{Roles, behind, positions};
+pub use roles::{LAG_KEPT, Roles, behind, positions};
 pub use servers::{Server, Servers};
 pub use skip::skipped;
 pub use wait::until;

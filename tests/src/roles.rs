@@ -119,6 +119,9 @@ pub async fn behind(api: &Api, layer: &str) -> u64 {
         .sum()
 }
 
+/// `/api/lag` answers with what it knows for this long.
+pub const LAG_KEPT: Duration = Duration::from_secs(1);
+
 /// Where a layer stands in each partition of a topic.
 pub async fn positions(api: &Api, layer: &str, topic: &str) -> Vec<(u64, u64)> {
     let lag = api.get_json("/api/lag").await;

@@ -5,7 +5,9 @@
 
 use std::time::{Duration, Instant};
 
-use end_to_end::{Api, Deployment, Process, on_real_servers, project_root, skipped, until};
+use end_to_end::{
+    Api, Deployment, LAG_KEPT, Process, on_real_servers, project_root, skipped, until,
+};
 use serde_json::Value;
 
 on_real_servers!(killed_batch_processes_write_each_record_once);
@@ -50,6 +52,8 @@ pub fn assert_each_once(places: &Value) {
 
 /// Waits until every layer that writes the lake has reached the log's end.
 pub async fn lake_is_complete(api: &Api) {
+    // The answer may be of before the last events.
+    tokio::time::sleep(LAG_KEPT).await;
     until(
         Duration::from_secs(120),
         "the lake at the log's end",

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use end_to_end::{Deployment, Load, Roles, agrees_with_duckdb, on_real_servers, positions, until};
+use end_to_end::{
+    Deployment, LAG_KEPT, Load, Roles, agrees_with_duckdb, on_real_servers, positions, until,
+};
 
 use crate::exactness::{figure, fleet};
 
@@ -15,8 +17,6 @@ on_real_servers!(
 /// The log gives a killed one's partitions away when its session has timed out (10 s);
 /// the new owner then reads its cells and folds what came after them.
 const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(45);
-/// `/api/lag` answers with what it knows for this long.
-const ANSWER_KEPT: Duration = Duration::from_secs(1);
 
 async fn two_speed_layers_become_one(deployment: Deployment) {
     become_one(deployment, 2).await;
@@ -55,7 +55,7 @@ async fn every_partition_moves_on(roles: &Roles) -> Duration {
     // The answer may be a second old: what it says must be of after the kill.
     let before = until(TAKEN_OVER_WITHIN, "a new answer", || async {
         let answer = positions(&api, "speed", "gps_data").await;
-        match killed.elapsed() > 2 * ANSWER_KEPT {
+        match killed.elapsed() > 2 * LAG_KEPT {
             true => Ok(answer),
             false => Err("an old answer"),
         }

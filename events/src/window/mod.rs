@@ -162,9 +162,13 @@ impl Watermark {
     /// No more events before this instant are waited for; `i64::MIN` before the
     /// first event.
     pub fn current_us(&self) -> i64 {
-        self.event_us_max
-            .min(self.appended_us_max)
-            .saturating_sub(self.lateness_us)
+        self.reached_us().saturating_sub(self.lateness_us)
+    }
+
+    /// How far event time has come; `i64::MIN` before the first event. A clock in the
+    /// future counts as the time of its append.
+    pub fn reached_us(&self) -> i64 {
+        self.event_us_max.min(self.appended_us_max)
     }
 
     /// Whether an event of that time comes after its instant was given up.

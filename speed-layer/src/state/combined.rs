@@ -37,6 +37,8 @@ type SharedCells = (TopicPartition, Stream, Vec<(String, Bytes)>);
 /// What a look at the log and at other processes' checkpoints found.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Observation {
+    /// When it began, microseconds since the epoch.
+    pub(crate) at_us: i64,
     /// The end of every partition of the streams.
     pub(crate) ends: std::collections::HashMap<TopicPartition, Offset>,
     /// The shared cells of partitions that are not this process's.
@@ -98,18 +100,25 @@ impl Closed {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Progress {
     pub(crate) watermark_us: i64,
-    pub(crate) is_idle: bool,
+    /// The same without the lateness.
+    pub(crate) reached_us: i64,
+    /// For how long it has been idle, if it is.
+    pub(crate) idle_for_us: Option<i64>,
 }
 
-/// The watermark of a group: the least of those that are not idle. Where all
-/// are, nothing more is on its way and the greatest counts.
+/// The watermark of a group: the least of those that are not idle. Where all are,
+/// time goes on by the clock until the window of the newest event is closed: a city
+/// that falls silent, or a recording that ends, keeps none open.
 pub(crate) fn combined_watermark(all: &[Progress]) -> i64 {
-    let busy = all
-        .iter()
-        .filter(|p| !p.is_idle)
-        .map(|p| p.watermark_us)
-        .min();
-    let all_idle = || all.iter().map(|p| p.watermark_us).max();
+    let busy = all.iter().filter(|p| p.idle_for_us.is_none());
+    let all_idle = || {
+        let newest_us = all.iter().map(|p| p.reached_us).max()?;
+        let watermark_us = all.iter().map(|p| p.watermark_us).max()?;
+        let silent_for_us = all.iter().filter_map(|p| p.idle_for_us).min()?;
+        let closed_us = pane_start(newest_us).saturating_add(PANE_US);
+        Some(watermark_us.saturating_add(silent_for_us).min(closed_us))
+    };
+    let busy = busy.map(|p| p.watermark_us).min();
     busy.or_else(all_idle).unwrap_or(i64::MIN)
 }
 
@@ -127,6 +136,8 @@ pub(crate) struct CombinedOutput {
 pub(crate) struct Combined {
     pub(crate) remotes: HashMap<TopicPartition, Remote>,
     pub(crate) ends: std::collections::HashMap<TopicPartition, Offset>,
+    /// When the partitions were seen to end there.
+    pub(crate) observed_us: i64,
     pub(crate) closed: Closed,
     /// When the newest record that is known was appended, microseconds since the epoch.
     newest_us: i64,
@@ -137,6 +148,8 @@ pub(crate) struct Combined {
     shown_latest: HashMap<TopicPartition, Offset>,
     pub(crate) hooks: CityHooks,
     unshown_panes: HashSet<(PaneKey, i64)>,
+    /// Panes of closed windows that wait until the watermark has passed them again.
+    held_panes: HashSet<(PaneKey, i64)>,
     unshown_latest: HashSet<(Stream, CompactString)>,
     levels: HashMap<SegmentIndex, (Level, i64)>,
     /// Whether the levels are those of roads that were written before a restart.
@@ -155,12 +168,14 @@ impl Combined {
             remotes: HashMap::default(),
             ends: std::collections::HashMap::new(),
             closed: Closed::default(),
+            observed_us: i64::MIN,
             newest_us: i64::MIN,
             resumed_us: i64::MIN,
             shown_panes: HashMap::default(),
             shown_latest: HashMap::default(),
             hooks: CityHooks::default(),
             unshown_panes: HashSet::default(),
+            held_panes: HashSet::default(),
             unshown_latest: HashSet::default(),
             levels: HashMap::default(),
             knows_levels: false,
@@ -180,11 +195,12 @@ impl Combined {
         self.newest_us = self.newest_us.max(newest_us);
     }
 
-    /// Whether a partition whose newest record was appended then has had nothing
-    /// for so long while others went on.
-    pub(crate) fn is_quiet(&self, appended_us_max: i64, idle_us: i64) -> bool {
+    /// For how long a partition that is read to its end, and whose newest record was
+    /// appended then, has had nothing. As of the look that saw its end: how fast this
+    /// process reads does not matter.
+    pub(crate) fn quiet_us(&self, appended_us_max: i64) -> i64 {
         let since_us = appended_us_max.max(self.resumed_us);
-        since_us <= self.newest_us.saturating_sub(idle_us)
+        self.observed_us.saturating_sub(since_us)
     }
 
     /// Takes up what was learned, in place of what this process knows.
@@ -220,7 +236,9 @@ impl Combined {
 
     /// What is stored beside windows that were made up to here.
     pub(crate) fn cells(&mut self, parts: &[&Shared]) -> Vec<(String, Option<Bytes>)> {
-        self.shown_panes = positions(parts);
+        if self.held_panes.is_empty() {
+            self.shown_panes = positions(parts);
+        }
         let mut cells = self.hooks.drain_cells();
         cells.push((CLOSED.to_owned(), Some(self.closed.encode())));
         cells.push((
@@ -292,7 +310,8 @@ impl Combined {
         output: &mut CombinedOutput,
     ) {
         self.know_levels(parts, streets, now_us);
-        let changed = std::mem::take(&mut self.unshown_panes);
+        let mut changed = std::mem::take(&mut self.unshown_panes);
+        changed.extend(self.held_panes.drain());
         for group in Group::ALL {
             let (watermark_us, passed_by_all_us) = watermarks_us[group as usize];
             let parts: Vec<&Shared> = parts
@@ -316,6 +335,13 @@ impl Combined {
                 due.iter().filter_map(|(key, _)| key.segment()).collect();
             roads.sort_unstable();
             roads.dedup();
+            // A closed window that partitions still add to, because the log is read
+            // once more, is corrected when they all have passed it again.
+            let passed_us = pane_start(watermark_us);
+            self.held_panes.extend(due.extract_if(|(_, start_us)| {
+                let end_us = start_us + PANE_US;
+                end_us > passed_us && end_us <= before_us
+            }));
             for part in &parts {
                 for minute in part.panes.minutes() {
                     let end_us = minute.start_us + PANE_US;
@@ -330,7 +356,7 @@ impl Combined {
             }
             self.closed.until_us[group as usize] = until_us;
             self.closed.dropped_us[group as usize] = passed_by_all_us
-                .max(until_us.saturating_sub(CORRECTED_FOR_US))
+                .max(passed_us.min(until_us).saturating_sub(CORRECTED_FOR_US))
                 .min(until_us)
                 .max(dropped_us);
             self.hooks.on_time(group, watermark_us);

@@ -342,6 +342,7 @@ impl State {
             self.restore_combined(&observation.combined);
         }
         self.combined.ends = observation.ends;
+        self.combined.observed_us = observation.at_us;
         for (id, stream, cells) in observation.remotes {
             if self.slots.contains_key(&id) {
                 continue;

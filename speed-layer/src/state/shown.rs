@@ -254,10 +254,13 @@ impl State {
             .map(|part| {
                 let end = self.combined.ends.get(&part.id).copied();
                 let is_at_end = end.is_some_and(|end| part.position >= end);
-                let is_quiet = self.combined.is_quiet(part.appended_us_max(), idle_us);
+                let quiet_us = self.combined.quiet_us(part.appended_us_max());
                 Progress {
                     watermark_us: part.watermark.current_us(),
-                    is_idle: is_at_end && is_quiet,
+                    reached_us: part.watermark.reached_us(),
+                    idle_for_us: is_at_end
+                        .then(|| quiet_us.saturating_sub(idle_us))
+                        .filter(|us| *us >= 0),
                 }
             })
             .collect();

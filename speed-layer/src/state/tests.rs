@@ -167,11 +167,16 @@ impl Process {
     }
 
     fn see_ends(&mut self) {
+        self.see_ends_at(APPENDED_US);
+    }
+
+    fn see_ends_at(&mut self, at_us: i64) {
         let ends = self
             .own
             .iter()
             .map(|(id, events)| (id.clone(), events.len() as i64));
         let observation = Observation {
+            at_us,
             ends: ends.collect(),
             ..Observation::default()
         };
@@ -496,6 +501,51 @@ fn a_window_is_closed_once_and_late_events_are_counted() {
     assert_eq!(cities.count(), 2);
 }
 
+fn drive(device: &str) -> Vec<Event> {
+    (0..20)
+        .map(|n| car(device, n * 10, 57.70, 11.97, n as f64))
+        .collect()
+}
+
+#[test]
+fn a_log_that_is_read_again_says_each_window_once_and_whole() {
+    let all = vec![(partition(0), drive("a")), (partition(1), drive("b"))];
+    let mut process = begin(all);
+    process.state.closed_until(NOW_US + 3600 * SECOND_US);
+    let mut store = Store::default();
+    for (index, until) in [(0, 7), (0, 20), (1, 4), (1, 20)] {
+        process.fold(index, until);
+        process.flush(&mut store);
+    }
+    assert_eq!(store.closed_twice, 0);
+    let city = store.json(Kind::Window, "city:speed:1700000040").unwrap();
+    assert_eq!((&city["final"], &city["count"]), (&true.into(), &12.into()));
+}
+
+#[test]
+fn a_city_that_falls_silent_keeps_no_window_open() {
+    let mut process = one(drive("a"));
+    process.fold_all(usize::MAX);
+    let mut store = Store::default();
+    process.flush(&mut store);
+    let last = |store: &Store| store.json(Kind::Window, "city:speed:1700000160").unwrap();
+    assert_eq!(last(&store)["final"], false);
+    process.see_ends_at(APPENDED_US + 200 * SECOND_US);
+    process.flush(&mut store);
+    assert_eq!(last(&store)["final"], true);
+    // One that goes on after all corrects what was closed, once: city, cell, street.
+    let mut events = drive("a");
+    events.extend((20..40).map(|n| car("a", n * 10, 57.70, 11.97, 9.0)));
+    process.own[0].1 = events;
+    process.see_ends_at(APPENDED_US + 200 * SECOND_US);
+    for until in [21, 22, 40] {
+        process.fold(0, until);
+        process.flush(&mut store);
+    }
+    assert_eq!(store.closed_twice, 3);
+    assert_eq!(last(&store)["count"], 6);
+}
+
 #[test]
 fn a_value_whose_time_is_over_is_not_written_again() {
     let mut process = one(vec![car("a", 0, 57.70, 11.97, 30.0)]);
@@ -636,6 +686,7 @@ proptest! {
             });
             let ends = everything.iter().map(|(id, events)| (id.clone(), events.len() as i64));
             let observation = Observation {
+                at_us: APPENDED_US,
                 ends: ends.collect(),
                 remotes: remotes.collect(),
                 combined: Vec::new(),
