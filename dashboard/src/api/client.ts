@@ -3,6 +3,7 @@ import type {
   Camera,
   City,
   CitySummary,
+  Fences,
   Incident,
   LayerLag,
   RoadTraffic,
@@ -84,6 +85,7 @@ export const api = {
   traffic: (signal?: AbortSignal) => get<RoadTraffic[]>('/api/traffic/conditions', signal),
   stations: (signal?: AbortSignal) => get<WeatherStation[]>('/api/weather/stations', signal),
   cameras: (signal?: AbortSignal) => get<Camera[]>('/api/cameras', signal),
+  fences: (signal?: AbortSignal) => get<Fences>('/api/fences.geojson?outline=true', signal),
   lag: (signal?: AbortSignal) => get<LayerLag[]>('/api/lag', signal),
   /** The city's speeds, minute by minute. */
   speedHistory: (signal?: AbortSignal) => get<Windows>('/api/windows/city?key=speed', signal),

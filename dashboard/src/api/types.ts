@@ -164,5 +164,8 @@ export interface StreetProperties {
 
 export type Streets = GeoJSON.FeatureCollection<GeoJSON.LineString, StreetProperties>;
 
+/** Geofences as the areas that they cover; one around a vehicle that is not on the map has none. */
+export type Fences = GeoJSON.FeatureCollection<GeoJSON.Geometry | null, { name?: string; shape?: string }>;
+
 /** What a subscription can be made to. */
 export type Channel = 'vehicles' | 'emergencies' | 'traffic' | 'weather' | 'alerts' | 'city';

@@ -12,7 +12,7 @@ import { type Map as MapLibreMap, setWorkerUrl } from 'maplibre-gl';
 import workerUrl from 'maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url';
 import 'maplibre-gl/dist/maplibre-gl.css';
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
-import type { Alert, Bbox, Camera, City, Incident, Streets, WeatherStation } from '../api/types';
+import type { Alert, Bbox, Camera, City, Fences, Incident, Streets, WeatherStation } from '../api/types';
 import { useLive } from '../state/live';
 import { setView, watchVehicles } from '../state/session';
 import { useUi } from '../state/ui';
@@ -20,6 +20,7 @@ import { useDisplayScale, useReducedMotion, useThemeName } from '../theme/use-th
 import { cropToView, padBbox } from './bbox';
 import { registerMap, viewPadding } from './camera';
 import { followCongestion } from './congestion';
+import { FENCE_AREAS, FENCES_SOURCE, fenceLayers } from './fences';
 import { type Hovered, hover } from './hover';
 import { joinNames } from './names';
 import { SceneLoop } from './scene';
@@ -29,6 +30,7 @@ setWorkerUrl(workerUrl);
 
 const EMPTY_STYLE = { version: 8 as const, sources: {}, layers: [] };
 const NO_STREETS: Streets = { type: 'FeatureCollection', features: [] };
+const NO_FENCES: Fences = { type: 'FeatureCollection', features: [] };
 /** Moves in quick succession ask the server once. */
 const SETTLE_MS = 200;
 const PICK_RADIUS_PX = matchMedia('(pointer: coarse)').matches ? 18 : 6;
@@ -76,6 +78,7 @@ export function CityMap({ city }: { city: City | null }) {
   const calm = useReducedMotion();
   const layers = useUi((ui) => ui.layers);
   const streets = useLive((live) => live.streets);
+  const fences = useLive((live) => live.fences);
   const names = useMemo(() => (streets ? joinNames(streets) : null), [streets]);
   const mapRef = useRef<MapRef>(null);
   const scene = useRef<SceneLoop | null>(null);
@@ -164,6 +167,16 @@ export function CityMap({ city }: { city: City | null }) {
           <Layer key={layer.id} {...layer} />
         ))}
       </Source>
+      <Source
+        id={FENCES_SOURCE}
+        type="geojson"
+        data={(fences ?? NO_FENCES) as GeoJSON.GeoJSON}
+        promoteId="id"
+      >
+        {fenceLayers(theme, scale, layers.fences).map((layer) => (
+          <Layer key={layer.id} {...layer} />
+        ))}
+      </Source>
       <Source id={NAMES_SOURCE} type="geojson" data={names ?? NO_STREETS}>
         <Layer {...nameLayer(theme, scale, layers.labels)} />
       </Source>
@@ -171,7 +184,7 @@ export function CityMap({ city }: { city: City | null }) {
   );
 }
 
-/** The street under the pointer, if any: wide enough a box that thin lines can be hit. */
+/** The street under the pointer, else the fence: wide enough a box that thin lines can be hit. */
 function hoverStreet(map: MapLibreMap, x: number, y: number): void {
   if (!map.getLayer('congestion') || x < 0) {
     hover(null);
@@ -185,5 +198,10 @@ function hoverStreet(map: MapLibreMap, x: number, y: number): void {
     { layers: ['street-motorway', 'street-main', 'street-secondary', 'street-tertiary', 'street-local'] },
   );
   const id = hits[0]?.properties.id;
-  hover(id ? { kind: 'street', id: String(id) } : null, x, y);
+  if (id) {
+    hover({ kind: 'street', id: String(id) }, x, y);
+    return;
+  }
+  const [fence] = map.queryRenderedFeatures([x, y], { layers: [FENCE_AREAS] });
+  hover(fence?.id !== undefined ? { kind: 'fence', id: String(fence.id) } : null, x, y);
 }

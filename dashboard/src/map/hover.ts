@@ -7,6 +7,7 @@ export type Hovered =
   | { kind: 'alert'; id: string }
   | { kind: 'station'; id: string }
   | { kind: 'camera'; id: string }
+  | { kind: 'fence'; id: string }
   | { kind: 'street'; id: string };
 
 interface HoverState {

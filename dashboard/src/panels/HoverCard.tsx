@@ -1,4 +1,4 @@
-import type { Alert, Camera, Incident, RoadTraffic, Vehicle, WeatherStation } from '../api/types';
+import type { Alert, Camera, Fences, Incident, RoadTraffic, Vehicle, WeatherStation } from '../api/types';
 import { formatAge, parseTime } from '../format/age';
 import { formatHeading, formatNumber, humanize } from '../format/number';
 import { type Hovered, useHover } from '../map/hover';
@@ -58,6 +58,12 @@ const cameraText = (camera: Camera, now_ms: number): CardText => ({
   foot: `${camera.camera_id} · seen ${formatAge(parseTime(camera.timestamp), now_ms)}`,
 });
 
+const fenceText = ({ id, properties }: Fences['features'][number]): CardText => ({
+  title: properties.name ?? String(id),
+  lines: [`Geofence, ${humanize(properties.shape ?? 'polygon')}`],
+  foot: String(id),
+});
+
 function streetText(id: string, road: RoadTraffic | undefined, now_ms: number): CardText {
   const limit = streetsById.get(id)?.limit_kmh;
   const lines = road
@@ -95,6 +101,10 @@ function textOf(hovered: Hovered, now_ms: number): CardText | null {
     case 'camera': {
       const camera = live.cameras.find((each) => each.camera_id === hovered.id);
       return camera ? cameraText(camera, now_ms) : null;
+    }
+    case 'fence': {
+      const fence = live.fences?.features.find((each) => each.id === hovered.id);
+      return fence ? fenceText(fence) : null;
     }
     case 'street':
       return streetText(hovered.id, traffic.get(hovered.id), now_ms);

@@ -120,6 +120,7 @@ export function LayersPanel() {
   const inView = useLive((live) => (live.vehiclesKnown ? live.vehiclesInView : null));
   const incidents = useLive((live) => (live.incidentsKnown ? live.incidents.length : null));
   const alerts = useLive((live) => (live.alertsKnown ? live.alerts.length : null));
+  const fences = useLive((live) => live.fences?.features.length ?? null);
   const stations = useLive((live) => (live.everLive ? live.stations.length : null));
   const cameras = useLive((live) => (live.everLive ? live.cameras.length : null));
   return (
@@ -138,6 +139,7 @@ export function LayersPanel() {
           <Ring /> around what it is about, stronger the worse
         </p>
       </Row>
+      <Row layer="fences" name="Geofences" count={fences} />
       <Row layer="weather" name="Weather stations" count={stations}>
         <p className={styles.note}>
           <span className={styles.chip}>8.6°</span> air temperature, °C

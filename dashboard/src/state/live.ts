@@ -1,6 +1,16 @@
 import { create } from 'zustand';
 import { type ConnectionState, initialConnection } from '../api/connection';
-import type { Alert, Bbox, Camera, City, CitySummary, Incident, Streets, WeatherStation } from '../api/types';
+import type {
+  Alert,
+  Bbox,
+  Camera,
+  City,
+  CitySummary,
+  Fences,
+  Incident,
+  Streets,
+  WeatherStation,
+} from '../api/types';
 import type { MinuteSpeed } from './history';
 import type { Lag } from './lag';
 
@@ -28,6 +38,8 @@ export interface LiveData {
   alertsKnown: boolean;
   stations: WeatherStation[];
   cameras: Camera[];
+  /** Null until known. */
+  fences: Fences | null;
   /** How far the layers are behind, null until known. */
   lag: Lag | null;
   /** The city's mean speed by minute, the newest last. */
@@ -57,6 +69,7 @@ export const useLive = create<LiveData>()(() => ({
   alertsKnown: false,
   stations: [],
   cameras: [],
+  fences: null,
   lag: null,
   speedHistory: [],
   vehiclesInView: 0,

@@ -19,6 +19,7 @@ import { minuteSpeeds } from './history';
 import { lagOf } from './lag';
 import { type LiveData, useLive } from './live';
 import { publishTraffic, traffic } from './roads';
+import { useUi } from './ui';
 
 /**
  * The dashboard's one conversation with the server: subscribes, applies what comes in to
@@ -29,6 +30,10 @@ const VEHICLE_MAX_HZ = 2;
 const SLOW_MAX_HZ = 1;
 const CAMERA_POLL_MS = 30_000;
 const LAG_POLL_MS = 5_000;
+/** Fences seldom change, but those around vehicles move. */
+const FENCES_POLL_MS = 5_000;
+/** A poll may take this share of the time at most: there may be a hundred thousand. */
+const FENCES_POLL_SHARE = 0.05;
 const HISTORY_POLL_MS = 15_000;
 const VIEW_COUNT_MS = 500;
 /** Until people sign in, all that is known of them is where they sit. */
@@ -48,6 +53,7 @@ const frames = new Map<Channel, number>();
 let socket: LiveSocket | null = null;
 let vehicleBbox: Bbox | null = null;
 let dataAt_ms = 0;
+let fencesNext_ms = 0;
 const timers: ReturnType<typeof setInterval>[] = [];
 
 const patch = (data: Partial<LiveData>) => useLive.setState(data);
@@ -62,6 +68,7 @@ export function startSession(): void {
   socket.start();
   timers.push(setInterval(() => void loadCameras(), CAMERA_POLL_MS));
   timers.push(setInterval(() => void loadLag(), LAG_POLL_MS));
+  timers.push(setInterval(() => void loadFences(), FENCES_POLL_MS));
   timers.push(setInterval(() => void loadHistory(), HISTORY_POLL_MS));
   timers.push(setInterval(countInView, VIEW_COUNT_MS));
 }
@@ -128,6 +135,7 @@ async function refetch(): Promise<void> {
     api.alerts(),
     loadCameras(),
     loadLag(),
+    loadFences(),
     loadHistory(),
   ]);
   if (summary.status === 'fulfilled' && untouched('city')) applySummary(summary.value);
@@ -157,6 +165,18 @@ async function loadLag(): Promise<void> {
   } catch {
     // A back end is away: the last figures stay, and their age tells.
   }
+}
+
+async function loadFences(): Promise<void> {
+  const began_ms = performance.now();
+  if (began_ms < fencesNext_ms || !useUi.getState().layers.fences) return;
+  try {
+    patch({ fences: await api.fences() });
+  } catch {
+    // The fences shown stay; the next poll tries again.
+  }
+  const now_ms = performance.now();
+  fencesNext_ms = now_ms + (now_ms - began_ms) / FENCES_POLL_SHARE;
 }
 
 async function loadHistory(): Promise<void> {

@@ -332,10 +332,10 @@ fn a_slow_street_is_congested() {
         .unwrap();
     let segment = &streets.segments()[index];
     let middle = segment.line[segment.line.len() / 2];
-    let at = |speed_kmh: f64| {
+    let at = |speed_kmh: f64, vehicles: i64| {
         let fixes = (0..10).map(move |n| {
             car(
-                &format!("car{n}"),
+                &format!("car{}", n % vehicles),
                 n,
                 middle.latitude,
                 middle.longitude,
@@ -351,16 +351,17 @@ fn a_slow_street_is_congested() {
             .collect();
         roads
             .iter()
-            .find(|road| road["vehicle_count"].as_u64() >= Some(5))
+            .find(|road| road["vehicle_count"] == vehicles)
             .cloned()
             .unwrap()
     };
-    let slow = at(4.0);
+    let slow = at(4.0, 10);
     assert_eq!(
         (&slow["congestion_level"], &slow["average_speed"]),
         (&"severe".into(), &4.0.into())
     );
-    assert_eq!(at(200.0)["congestion_level"], "light");
+    assert_eq!(at(200.0, 10)["congestion_level"], "light");
+    assert_eq!(at(4.0, 1)["congestion_level"], "moderate", "it may wait");
 }
 
 #[test]

@@ -20,10 +20,12 @@ pub(crate) enum Level {
 }
 
 impl Level {
-    pub(crate) fn of(speed_kmh: f64, free_flow_kmh: f64) -> Self {
+    /// One vehicle alone may wait at a light or for somebody: it says no more than
+    /// moderate.
+    pub(crate) fn of(speed_kmh: f64, free_flow_kmh: f64, vehicles: usize) -> Self {
         match speed_kmh / free_flow_kmh.max(1.0) {
             ratio if ratio > 0.5 => Level::Light,
-            ratio if ratio > 0.4 => Level::Moderate,
+            ratio if ratio > 0.4 || vehicles < 2 => Level::Moderate,
             ratio if ratio > 0.3 => Level::Heavy,
             _ => Level::Severe,
         }
@@ -66,7 +68,7 @@ impl<'a> Road<'a> {
             average_speed: round1(mean_kmh),
             free_flow_speed: round1(free_flow_kmh),
             vehicle_count: window.vehicles,
-            congestion_level: Level::of(mean_kmh, free_flow_kmh),
+            congestion_level: Level::of(mean_kmh, free_flow_kmh, window.vehicles),
             latitude: middle.latitude,
             longitude: middle.longitude,
             window_start: format_rfc3339(window.start_us),
