@@ -12,7 +12,7 @@ import { type Map as MapLibreMap, setWorkerUrl } from 'maplibre-gl';
 import workerUrl from 'maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url';
 import 'maplibre-gl/dist/maplibre-gl.css';
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
-import type { Alert, Bbox, Camera, City, Fences, Incident, Streets, WeatherStation } from '../api/types';
+import type { Alert, Bbox, Camera, City, Incident, Streets, WeatherStation } from '../api/types';
 import { useLive } from '../state/live';
 import { setView, watchVehicles } from '../state/session';
 import { useUi } from '../state/ui';
@@ -20,7 +20,7 @@ import { useDisplayScale, useReducedMotion, useThemeName } from '../theme/use-th
 import { cropToView, padBbox } from './bbox';
 import { registerMap, viewPadding } from './camera';
 import { followCongestion } from './congestion';
-import { FENCE_AREAS, FENCES_SOURCE, fenceLayers } from './fences';
+import { drawable, FENCE_AREAS, FENCES_SOURCE, fenceLayers } from './fences';
 import { type Hovered, hover } from './hover';
 import { joinNames } from './names';
 import { SceneLoop } from './scene';
@@ -30,7 +30,6 @@ setWorkerUrl(workerUrl);
 
 const EMPTY_STYLE = { version: 8 as const, sources: {}, layers: [] };
 const NO_STREETS: Streets = { type: 'FeatureCollection', features: [] };
-const NO_FENCES: Fences = { type: 'FeatureCollection', features: [] };
 /** Moves in quick succession ask the server once. */
 const SETTLE_MS = 200;
 const PICK_RADIUS_PX = matchMedia('(pointer: coarse)').matches ? 18 : 6;
@@ -79,6 +78,7 @@ export function CityMap({ city }: { city: City | null }) {
   const layers = useUi((ui) => ui.layers);
   const streets = useLive((live) => live.streets);
   const fences = useLive((live) => live.fences);
+  const areas = useMemo(() => drawable(fences), [fences]);
   const names = useMemo(() => (streets ? joinNames(streets) : null), [streets]);
   const mapRef = useRef<MapRef>(null);
   const scene = useRef<SceneLoop | null>(null);
@@ -167,12 +167,7 @@ export function CityMap({ city }: { city: City | null }) {
           <Layer key={layer.id} {...layer} />
         ))}
       </Source>
-      <Source
-        id={FENCES_SOURCE}
-        type="geojson"
-        data={(fences ?? NO_FENCES) as GeoJSON.GeoJSON}
-        promoteId="id"
-      >
+      <Source id={FENCES_SOURCE} type="geojson" data={areas} promoteId="id">
         {fenceLayers(theme, scale, layers.fences).map((layer) => (
           <Layer key={layer.id} {...layer} />
         ))}
