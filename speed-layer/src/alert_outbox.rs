@@ -16,13 +16,12 @@ use rules::AlertStep;
 use uuid::Uuid;
 
 use crate::error::Error;
+use crate::write::Ends;
 
 /// The cell of a checkpoint that says from where to read.
 pub(crate) const NOTED: &str = "alerts-noted";
 /// The longest wait for a record that is known to be there.
 const READ_WAIT: Duration = Duration::from_secs(5);
-/// Records of one append.
-const CHUNK: usize = 1_000;
 /// What is remembered to be there already, at most.
 const KNOWN_MAX: usize = 1_000_000;
 /// For so many ticks after all was folded that there was at the start, something
@@ -122,12 +121,8 @@ impl AlertOutbox {
         }
     }
 
-    /// Appends the steps that are not there; returns once they are durable.
-    pub(crate) async fn append(
-        &mut self,
-        log: &dyn EventLog,
-        steps: &[AlertStep],
-    ) -> Result<(), Error> {
+    /// The records of those steps that are not there.
+    pub(crate) fn records(&mut self, steps: &[AlertStep]) -> Vec<NewRecord> {
         let mut records = Vec::new();
         for step in steps {
             if self.known.remove(&step.event_id()) {
@@ -142,15 +137,15 @@ impl AlertOutbox {
                 ..NewRecord::default()
             });
         }
-        while !records.is_empty() {
-            let rest = records.split_off(records.len().min(CHUNK));
-            for (partition, offset) in log.append(&self.topic, records).await? {
-                let end = self.ends.entry(partition).or_default();
-                *end = (*end).max(offset + 1);
-            }
-            records = rest;
+        records
+    }
+
+    /// Records were appended up to these ends.
+    pub(crate) fn appended(&mut self, ends: Ends) {
+        for (partition, end) in ends {
+            let known = self.ends.entry(partition).or_default();
+            *known = (*known).max(end);
         }
-        Ok(())
     }
 
     /// A second has passed; `places` is up to where each partition was folded.

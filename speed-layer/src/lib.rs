@@ -24,6 +24,7 @@ mod rebuild;
 mod session;
 mod state;
 mod values;
+mod write;
 
 pub use config::SpeedConfig;
 pub use error::Error;

@@ -13,13 +13,12 @@ use events::{Event, Offset, Topic, TopicPartition};
 use tracks::hash64;
 
 use crate::error::Error;
+use crate::write::Ends;
 
 /// The longest wait for a record that is known to be there.
 const READ_WAIT: Duration = Duration::from_secs(5);
 /// Without a note, so many of the newest records of each partition are read.
 const TAIL: Offset = 2_000;
-/// Records of one append.
-const CHUNK: usize = 1_000;
 /// After so many notes, one a second, what was not repeated never will be.
 const NOTES_MAX: u32 = 900;
 /// What is remembered to be there already, at most.
@@ -27,7 +26,6 @@ const KNOWN_MAX: usize = 500_000;
 
 /// One topic that is written to.
 pub(crate) struct Outbox {
-    topic: Topic,
     /// Event id -> hash of the record, of what may be repeated.
     known: HashMap<Box<str>, u64>,
     /// Where each partition ended when it was last looked at.
@@ -48,7 +46,6 @@ impl Outbox {
     ) -> Result<Self, Error> {
         let noted = note.map(decode).unwrap_or_default();
         let mut outbox = Self {
-            topic: topic.clone(),
             known: HashMap::new(),
             ends: HashMap::new(),
             noted: HashMap::new(),
@@ -111,12 +108,8 @@ impl Outbox {
         }
     }
 
-    /// Appends the events that are not there as they are.
-    pub(crate) async fn append(
-        &mut self,
-        log: &dyn EventLog,
-        events: &[Event],
-    ) -> Result<(), Error> {
+    /// The records of those events that are not there as they are.
+    pub(crate) fn records(&mut self, events: &[Event]) -> Vec<NewRecord> {
         let mut records = Vec::new();
         for event in events {
             let value = event.to_json();
@@ -129,15 +122,15 @@ impl Outbox {
                 });
             }
         }
-        while !records.is_empty() {
-            let rest = records.split_off(records.len().min(CHUNK));
-            for (partition, offset) in log.append(&self.topic, records).await? {
-                let end = self.ends.entry(partition).or_default();
-                *end = (*end).max(offset + 1);
-            }
-            records = rest;
+        records
+    }
+
+    /// Records were appended up to these ends.
+    pub(crate) fn appended(&mut self, ends: Ends) {
+        for (partition, end) in ends {
+            let known = self.ends.entry(partition).or_default();
+            *known = (*known).max(end);
         }
-        Ok(())
     }
 
     /// What to store with the positions, so that the next session reads on from

@@ -1,18 +1,18 @@
 //! The shell: poll the log, fold, apply to the hot store.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use event_log::registry::Registry;
-use event_log::{Consumer, EventLog, Polled, Records};
+use event_log::{Consumer, EventLog, NewRecord, Polled, Records};
 use events::backoff::Backoff;
 use events::health::{Health, HealthBoard};
 use events::{Stream, Topic, TopicNames, TopicPartition};
 use fences::Fence;
 use hot_store::{Cell, HotBatch, HotStore, Kind, Update};
-use metrics::{counter, histogram};
+use metrics::counter;
 use rules::{AlertStep, RuleSet, StoredRule};
 use streets::StreetNetwork;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +28,7 @@ use crate::outbox::Outbox;
 use crate::progress::{AllProgress, Progress, Start};
 use crate::publish::Published;
 use crate::state::{State, combined_cells_of, learned_cells_of, shared_cells_of};
+use crate::write::{InFlight, Write, Written};
 
 /// The speed layer's name: its consumer group and the owner of its positions.
 pub const OWNER: &str = "speed";
@@ -35,8 +36,15 @@ const COMPONENT: &str = "speed";
 const TICK: Duration = Duration::from_secs(1);
 /// The longest that the last write may take when the process is to stop.
 const LAST_WRITE: Duration = Duration::from_secs(3);
-/// Values of one write; more are written in several.
-const UPDATES_MAX: usize = 5_000;
+/// After a write that took `t` the next one waits for this many `t`, so that a busy
+/// hot store leaves time to fold; at most [`PACE_MAX`].
+const PACE_FACTOR: u32 = 2;
+const PACE_MAX: Duration = Duration::from_millis(250);
+/// For so long the log is read on while a write is under way. A store that stands
+/// still stops the reading, so that nothing piles up.
+const RUN_AHEAD: Duration = Duration::from_millis(250);
+/// Values of [`Slow`] in one write: what moves is not kept waiting by what does not.
+const SLOW_AT_ONCE: usize = 2_000;
 /// Partitions that are checkpointed in one write, so that none takes long.
 const CHECKPOINTS_AT_ONCE: usize = 1;
 /// Vehicles with fences around them that are asked for in one read.
@@ -136,8 +144,30 @@ struct Session<'a> {
     unsaid: Vec<AlertStep>,
     rules_version: Option<u64>,
     fence_feed: FenceFeed,
+    in_flight: Option<InFlight>,
+    slow: Slow,
     written_at: Instant,
+    /// How long after a write the next one is.
+    pace: Duration,
     published: Published,
+}
+
+/// What is written once a second, a part of it with each write: trails, windows, roads.
+#[derive(Default)]
+struct Slow {
+    updates: VecDeque<Update>,
+    /// What says that all of it is written.
+    cells: Vec<Cell>,
+    /// Closed windows, to be appended before.
+    windows: Vec<NewRecord>,
+    /// Whether windows and roads are among it.
+    is_combined: bool,
+}
+
+impl Slow {
+    fn is_empty(&self) -> bool {
+        self.updates.is_empty() && self.cells.is_empty() && self.windows.is_empty()
+    }
 }
 
 impl<'a> Session<'a> {
@@ -176,35 +206,62 @@ impl<'a> Session<'a> {
             alerts_noted: Bytes::new(),
             unsaid: Vec::new(),
             rules_version: None,
+            in_flight: None,
+            slow: Slow::default(),
             written_at: Instant::now(),
+            pace: Duration::from_millis(deps.config.write_interval_ms),
             published: Published::default(),
         })
     }
 
     async fn follow(&mut self, shutdown: &CancellationToken) -> Result<(), Error> {
-        let write_interval = Duration::from_millis(self.deps.config.write_interval_ms);
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut is_tick_due = false;
         loop {
             self.refresh_rules();
             self.fence_feed
                 .step(&self.deps.fences, self.state.fences_mut());
-            let since_write = self.written_at.elapsed();
-            let patience = match self.progress.is_pending() {
-                false => TICK,
-                true => write_interval.saturating_sub(since_write),
-            };
+            let patience = self.patience();
+            let may_read = self.may_read();
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return self.save_before_exit(shutdown).await,
-                _ = tick.tick() => self.tick(shutdown).await?,
-                polled = self.consumer.poll(patience) => self.handle(polled?, shutdown).await?,
+                written = finished(&mut self.in_flight) => {
+                    self.in_flight = None;
+                    self.written(written?);
+                }
+                _ = tick.tick(), if !is_tick_due => is_tick_due = true,
+                polled = self.consumer.poll(patience), if may_read => {
+                    self.handle(polled?, shutdown).await?;
+                }
             }
-            if self.progress.is_pending() && self.written_at.elapsed() >= write_interval {
-                let due = self.progress.due(CHECKPOINTS_AT_ONCE);
-                let batch = self.batch(&due);
-                self.apply(batch, shutdown).await?;
+            if self.in_flight.is_some() {
+                continue;
             }
+            if std::mem::take(&mut is_tick_due) {
+                self.tick(shutdown).await?;
+            } else if self.has_to_write() && self.written_at.elapsed() >= self.pace {
+                self.write(shutdown);
+            }
+        }
+    }
+
+    fn has_to_write(&self) -> bool {
+        self.progress.is_pending() || !self.slow.is_empty()
+    }
+
+    fn may_read(&self) -> bool {
+        let age = self.in_flight.as_ref().map(InFlight::age);
+        age.is_none_or(|age| age < RUN_AHEAD)
+    }
+
+    /// How long to wait for records.
+    fn patience(&self) -> Duration {
+        match &self.in_flight {
+            Some(write) => RUN_AHEAD.saturating_sub(write.age()),
+            None if self.has_to_write() => self.pace.saturating_sub(self.written_at.elapsed()),
+            None => TICK,
         }
     }
 
@@ -246,7 +303,10 @@ impl<'a> Session<'a> {
                     self.fold(records);
                 }
             }
-            Polled::Assigned(partitions) => self.assign(&partitions).await?,
+            Polled::Assigned(partitions) => {
+                self.settle().await?;
+                self.assign(&partitions).await?;
+            }
             Polled::Revoked(partitions) => self.revoke(&partitions, shutdown).await?,
         }
         Ok(())
@@ -353,8 +413,10 @@ impl<'a> Session<'a> {
         partitions: &[TopicPartition],
         shutdown: &CancellationToken,
     ) -> Result<(), Error> {
-        let batch = self.flush(&partitions.iter().cloned().collect());
-        self.apply(batch, shutdown).await?;
+        self.settle().await?;
+        let write = self.last_write(&partitions.iter().cloned().collect());
+        self.in_flight = Some(write.start(self.deps, shutdown));
+        self.settle().await?;
         for partition in partitions {
             self.state.revoke(partition);
             self.progress.remove(partition);
@@ -449,14 +511,11 @@ impl<'a> Session<'a> {
         batch
     }
 
-    /// The same with what is written once a second.
-    fn flush(&mut self, checkpoints: &HashSet<TopicPartition>) -> HotBatch {
-        let now_us = now_us();
-        let (trails, flushed) = self.state.drain_trails(now_us);
-        let mut batch = self.batch(checkpoints);
-        batch.updates.extend(trails);
-        batch.cells.extend(flushed);
-        batch
+    /// Trails that grew, besides what waits already.
+    fn drain_trails(&mut self) {
+        let (trails, flushed) = self.state.drain_trails(now_us());
+        self.slow.updates.extend(trails);
+        self.slow.cells.extend(flushed);
     }
 
     async fn tick(&mut self, shutdown: &CancellationToken) -> Result<(), Error> {
@@ -470,84 +529,106 @@ impl<'a> Session<'a> {
         self.alerts
             .tick(places.map(|place| (place.partition, place.position)));
         // Not newer than what the checkpoints of this tick follow from.
-        self.say_alerts(shutdown).await?;
         self.alerts_noted = self.alerts.note();
-        let due = self.progress.due(CHECKPOINTS_AT_ONCE);
-        let mut batch = self.flush(&due);
-        batch.updates.extend(lag::publish(
-            self.progress.places(),
-            self.state.ends(),
-            now_us,
-        ));
-        if self.is_combining() {
-            let (updates, cells) = self.combine(now_us).await?;
-            batch.updates.extend(updates);
-            batch.cells.extend(cells);
+        let lags = lag::publish(self.progress.places(), self.state.ends(), now_us);
+        // Where the last second's are not all written yet, these wait for the next.
+        if self.slow.is_empty() {
+            self.drain_trails();
+            if self.is_combining() {
+                self.combine(now_us);
+            }
         }
+        self.slow.updates.extend(lags);
         self.published.publish(&self.state);
-        self.apply(batch, shutdown).await
+        self.write(shutdown);
+        Ok(())
     }
 
     /// Figures of the whole city. Windows that are closed now are appended to the
     /// log before anything says that they are.
-    async fn combine(&mut self, now_us: i64) -> Result<(Vec<Update>, Vec<Cell>), Error> {
+    fn combine(&mut self, now_us: i64) {
         let combined = self.state.combine(now_us);
-        let mut updates = combined.updates;
+        self.slow.is_combined = true;
+        self.slow.updates.extend(combined.updates);
         self.unsaid.extend(combined.alerts);
-        let mut cells = self.state.combined_cells(&self.first);
+        self.slow
+            .cells
+            .extend(self.state.combined_cells(&self.first));
         if let Some(outbox) = self.outbox.as_mut() {
-            if !combined.closed.is_empty() {
-                // Nobody else may have taken over meanwhile.
-                let fences = self.progress.fences();
-                let fence = HotBatch {
-                    advances: fences,
-                    ..HotBatch::default()
-                };
-                self.deps.hot.apply(OWNER, fence).await?;
-                outbox
-                    .append(self.deps.log.as_ref(), &combined.closed)
-                    .await?;
-            }
-            cells.push(Cell {
-                partition: combined_cells_of(&self.first),
-                key: OUTBOX.to_owned(),
-                value: Some(outbox.note()),
-            });
-            cells.push(Cell {
-                partition: combined_cells_of(&self.first),
-                key: NOTED.to_owned(),
-                value: Some(self.alerts_noted.clone()),
-            });
+            self.slow.windows.extend(outbox.records(&combined.closed));
         }
-        updates.extend(self.state.summary(now_us));
-        Ok((updates, cells))
+        self.slow.updates.extend(self.state.summary(now_us));
     }
 
-    /// Applies until it is in, or another owner is found to have taken over. The
-    /// log is not read meanwhile, so nothing piles up.
-    async fn apply(
-        &mut self,
-        mut batch: HotBatch,
-        shutdown: &CancellationToken,
-    ) -> Result<(), Error> {
-        let started = Instant::now();
-        self.say_alerts(shutdown).await?;
-        while batch.updates.len() > UPDATES_MAX {
-            // Values first: a crash before their positions only repeats them.
-            let part = HotBatch {
-                updates: batch.updates.drain(..UPDATES_MAX).collect(),
-                cells: Vec::new(),
-                advances: self.progress.fences(),
-            };
-            self.apply_part(part, shutdown).await?;
+    /// Puts a part of what is slow into a batch, at most `most` values.
+    fn take_slow(&mut self, most: usize, batch: &mut HotBatch) {
+        let part = self.slow.updates.len().min(most);
+        batch.updates.extend(self.slow.updates.drain(..part));
+        if !self.slow.updates.is_empty() {
+            return;
         }
-        let advances = batch.advances.clone();
-        self.apply_part(batch, shutdown).await?;
-        histogram!("citypulse_speed_apply_seconds").record(started.elapsed().as_secs_f64());
+        batch.cells.append(&mut self.slow.cells);
+        if !std::mem::take(&mut self.slow.is_combined) {
+            return;
+        }
+        if let Some(outbox) = self.outbox.as_mut() {
+            let city = combined_cells_of(&self.first);
+            let notes = [(OUTBOX, outbox.note()), (NOTED, self.alerts_noted.clone())];
+            batch.cells.extend(notes.map(|(key, value)| Cell {
+                partition: city.clone(),
+                key: key.to_owned(),
+                value: Some(value),
+            }));
+        }
+    }
+
+    /// What there is to write now, with `slow_most` values of what is slow.
+    fn next_write(&mut self, checkpoints: &HashSet<TopicPartition>, slow_most: usize) -> Write {
+        let mut batch = self.batch(checkpoints);
+        self.take_slow(slow_most, &mut batch);
+        let mut steps = std::mem::take(&mut self.unsaid);
+        steps.extend(self.state.take_alert_steps());
+        Write {
+            alerts: self.alerts.records(&steps),
+            windows: std::mem::take(&mut self.slow.windows),
+            batch,
+            fences: self.progress.fences(),
+        }
+    }
+
+    /// Everything at once, before partitions are given up.
+    fn last_write(&mut self, checkpoints: &HashSet<TopicPartition>) -> Write {
+        self.drain_trails();
+        self.next_write(checkpoints, usize::MAX)
+    }
+
+    /// Starts the next write; none may be under way.
+    fn write(&mut self, shutdown: &CancellationToken) {
+        let due = self.progress.due(CHECKPOINTS_AT_ONCE);
+        let write = self.next_write(&due, SLOW_AT_ONCE);
+        self.in_flight = Some(write.start(self.deps, shutdown));
+    }
+
+    /// Waits for the write that is under way.
+    async fn settle(&mut self) -> Result<(), Error> {
+        if let Some(mut write) = self.in_flight.take() {
+            let written = write.done().await?;
+            self.written(written);
+        }
+        Ok(())
+    }
+
+    fn written(&mut self, written: Written) {
+        let interval = Duration::from_millis(self.deps.config.write_interval_ms);
+        self.pace = (written.took * PACE_FACTOR).min(PACE_MAX).max(interval);
         self.written_at = Instant::now();
-        self.progress.stored(&advances);
+        self.alerts.appended(written.alerts);
+        if let Some(outbox) = self.outbox.as_mut() {
+            outbox.appended(written.windows);
+        }
+        self.progress.stored(&written.advances);
+        let advances = written.advances.into_iter();
         let positions: Vec<_> = advances
-            .into_iter()
             .filter(|advance| advance.from != advance.to)
             .map(|advance| (advance.partition, advance.to))
             .collect();
@@ -555,54 +636,17 @@ impl<'a> Session<'a> {
             self.consumer.commit_advisory(&positions);
             self.ready();
         }
-        Ok(())
-    }
-
-    /// Appends what the rules said. Before anything is stored that it follows from:
-    /// after a crash in between it is said again, under the same ids.
-    async fn say_alerts(&mut self, shutdown: &CancellationToken) -> Result<(), Error> {
-        let mut steps = std::mem::take(&mut self.unsaid);
-        steps.extend(self.state.take_alert_steps());
-        if steps.is_empty() {
-            return Ok(());
-        }
-        // Nobody else may have taken over meanwhile.
-        let fence = HotBatch {
-            advances: self.progress.fences(),
-            ..HotBatch::default()
-        };
-        self.apply_part(fence, shutdown).await?;
-        self.alerts.append(self.deps.log.as_ref(), &steps).await
-    }
-
-    async fn apply_part(
-        &mut self,
-        batch: HotBatch,
-        shutdown: &CancellationToken,
-    ) -> Result<(), Error> {
-        while let Err(error) = self.deps.hot.apply(OWNER, batch.clone()).await {
-            let error = Error::from(error);
-            if !error.is_retryable() || error.is_conflict() {
-                return Err(error);
-            }
-            degrade(self.deps, &error);
-            tokio::select! {
-                () = tokio::time::sleep(self.backoff.next_delay()) => {}
-                // Not saved: the next start reads these records again.
-                () = shutdown.cancelled() => return Err(error),
-            }
-        }
-        Ok(())
     }
 
     async fn save_before_exit(&mut self, shutdown: &CancellationToken) -> Result<(), Error> {
-        let all = self.progress.partitions();
-        let batch = self.flush(&all);
-        let write = async {
-            self.say_alerts(shutdown).await?;
-            Ok::<(), Error>(self.deps.hot.apply(OWNER, batch).await?)
+        let save = async {
+            self.settle().await?;
+            let all = self.progress.partitions();
+            let write = self.last_write(&all);
+            self.in_flight = Some(write.start(self.deps, shutdown));
+            self.settle().await
         };
-        match tokio::time::timeout(LAST_WRITE, write).await {
+        match tokio::time::timeout(LAST_WRITE, save).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 warn!(%error, "last write was not saved; the next start repeats it");
@@ -612,6 +656,14 @@ impl<'a> Session<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// The end of the write under way; never where there is none.
+async fn finished(in_flight: &mut Option<InFlight>) -> Result<Written, Error> {
+    match in_flight {
+        Some(write) => write.done().await,
+        None => std::future::pending().await,
     }
 }
 

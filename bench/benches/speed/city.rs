@@ -15,6 +15,11 @@ pub const PARTITIONS: i32 = 4;
 const BATCH: u64 = 1000;
 const CALLERS: u64 = 8;
 
+const SPEED_MPS: f64 = 10.0;
+/// Once around, metres, and as a radius in degrees of latitude.
+const ROUND_M: f64 = 400.0;
+const RADIUS_DEG: f64 = ROUND_M / std::f64::consts::TAU / 111_195.0;
+
 /// Vehicles at places of their own in a rectangle around the city's centre.
 #[derive(Clone, Copy, Debug)]
 pub struct City {
@@ -36,8 +41,11 @@ impl City {
         let home = scramble(vehicle);
         let dice = scramble(number ^ 0x5bd1_e995_0000_0000);
         let unit = |bits: u64| (bits & 0xff_ffff) as f64 / f64::from(0x100_0000);
-        let longitude = 11.97 + self.span.0 * (unit(home) - 0.5) + 1e-3 * unit(dice);
-        let latitude = 57.70 + self.span.1 * (unit(home >> 24) - 0.5) + 1e-3 * unit(dice >> 24);
+        // Around its block: a fix follows from the one before, as on a street.
+        let turned = unit(home >> 40) + timestamp_us as f64 / 1e6 * SPEED_MPS / ROUND_M;
+        let (north, east) = (turned * std::f64::consts::TAU).sin_cos();
+        let latitude = 57.70 + self.span.1 * (unit(home >> 24) - 0.5) + RADIUS_DEG * north;
+        let longitude = 11.97 + self.span.0 * (unit(home) - 0.5) + 1.87 * RADIUS_DEG * east;
         let device = format!("car-{vehicle:06}");
         let value = format!(
             r#"{{"id":"{number:08x}-0000-4000-8000-{:012x}","device_id":"{device}","timestamp":"{}","location":[{latitude:.6},{longitude:.6}],"speed":{}.{},"direction":{},"vehicle_type":"taxi"}}"#,
