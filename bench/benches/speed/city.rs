@@ -51,9 +51,9 @@ impl City {
             r#"{{"id":"{number:08x}-0000-4000-8000-{:012x}","device_id":"{device}","timestamp":"{}","location":[{latitude:.6},{longitude:.6}],"speed":{}.{},"direction":{},"vehicle_type":"taxi"}}"#,
             dice & 0xffff_ffff_ffff,
             format_rfc3339(timestamp_us),
-            dice % 70,
+            30 + dice % 11,
             dice % 10,
-            (dice >> 8) % 360,
+            (360.0 - 360.0 * turned.fract()) as u32 % 360,
         );
         NewRecord {
             key: Some(device.into()),
