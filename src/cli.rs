@@ -98,6 +98,12 @@ pub enum Command {
     #[command(after_help = "Examples: citypulse retention --dry-run\n          \
                       citypulse retention --lifecycle > lifecycle.json")]
     Retention(RetentionArgs),
+    /// Compute dates of the views anew from the raw tables
+    #[command(
+        after_help = "Examples: citypulse recompute --view traffic_hourly --from 2026-03-01 --to 2026-03-31\n          \
+                      citypulse recompute --view all --from 2026-03-01 --to 2026-03-01 --as-new"
+    )]
+    Recompute(RecomputeArgs),
     /// Create the topics that are missing, and list all with their extent
     #[command(after_help = "Example: citypulse topics --config infra/stack.toml")]
     Topics,
@@ -249,6 +255,22 @@ pub struct RetentionArgs {
     /// Print rules by which S3 moves old files to cheaper storage, as JSON
     #[arg(long, conflicts_with_all = ["dry_run", "table"])]
     pub lifecycle: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct RecomputeArgs {
+    /// Which view, or `all`
+    #[arg(long, value_name = "VIEW", value_parser = flags::views)]
+    pub view: flags::ViewList,
+    /// The first date
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = flags::date)]
+    pub from: i32,
+    /// The last date
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = flags::date)]
+    pub to: i32,
+    /// Write tables named VIEW__new beside, and say how they differ
+    #[arg(long)]
+    pub as_new: bool,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use generators::replay::{Speed, parse_mapping};
 use generators::{GeneratorConfig, Rate};
-use lake::Table;
+use lake::{Table, View};
 
 /// `--vehicles`
 pub fn vehicles(text: &str) -> Result<usize, String> {
@@ -59,6 +59,31 @@ pub fn table(text: &str) -> Result<Table, String> {
 /// `--retain-hours`
 pub fn retain_hours(text: &str) -> Result<u64, String> {
     within(text, 1..=8_760, "hours")
+}
+
+/// What `--view` names.
+#[derive(Clone, Debug)]
+pub struct ViewList(pub Vec<View>);
+
+/// `--view`
+pub fn views(text: &str) -> Result<ViewList, String> {
+    match text {
+        "all" => Ok(ViewList(View::ALL.to_vec())),
+        name => match name.parse() {
+            Ok(view) => Ok(ViewList(vec![view])),
+            Err(expected) => Err(format!("{expected}, or all")),
+        },
+    }
+}
+
+/// A date, days since the epoch.
+pub fn date(text: &str) -> Result<i32, String> {
+    let is_date = text.len() == 10 && text.as_bytes()[4] == b'-';
+    let instant = events::time::parse_rfc3339_us(&format!("{text}T00:00:00Z"));
+    match instant.filter(|_| is_date) {
+        Some(time_us) => Ok(events::columns::date_of(time_us)),
+        None => Err("expected a date such as 2026-03-01".to_owned()),
+    }
 }
 
 fn within<N>(text: &str, range: RangeInclusive<N>, what: &str) -> Result<N, String>
@@ -118,6 +143,14 @@ mod tests {
             ),
             ("citypulse compact --table cars", "vehicle_data, gps_data"),
             ("citypulse vacuum --retain-hours 0", "hours from 1 to 8760"),
+            (
+                "citypulse recompute --from 2026-03-01 --to 2026-03-01 --view cars",
+                "traffic_hourly, cell_hourly",
+            ),
+            (
+                "citypulse recompute --view all --from 2026-03-01 --to 1.3.",
+                "a date such as 2026-03-01",
+            ),
             ("citypulse topics --log loud", "error, warn, info, debug"),
         ] {
             let said = refused(line);

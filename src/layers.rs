@@ -101,16 +101,18 @@ impl<'a> Layers<'a> {
     }
 
     /// Log to lake.
-    pub fn batch(&mut self, lake: Arc<Lake>) {
+    pub fn batch(&mut self, lake: Arc<Lake>, streets: Arc<StreetNetwork>) -> Result<()> {
+        let config = self.platform.batch_config(&lake, streets)?;
         let run = batch_layer::run(
             self.log.clone(),
             lake,
             self.platform.topics.clone(),
-            self.platform.batch_config(),
+            config,
             self.platform.health.clone(),
             self.platform.shutdown.clone(),
         );
         self.start("batch layer", run);
+        Ok(())
     }
 
     /// The simulated city to the log.

@@ -19,6 +19,7 @@ use lake::{Lake, LakeConfig, S3Options, Table};
 use streets::StreetNetwork;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
+use views::ViewsConfig;
 
 use crate::config::{Config, seconds};
 use crate::instance::DataFolder;
@@ -164,15 +165,27 @@ impl Platform {
 
     /// The city's streets.
     pub fn open_streets(&self) -> Result<Arc<StreetNetwork>> {
-        let source = &self.config.city.streets;
-        StreetNetwork::load(source)
-            .with_context(|| format!("cannot load the streets of {source:?} (city.streets)"))
+        open_streets(&self.config)
     }
 
-    /// Settings of the batch layer.
-    pub fn batch_config(&self) -> batch_layer::BatchConfig {
+    /// Settings of the batch layer; with views where `streets` are given and the
+    /// configuration wants them.
+    pub fn batch_config(
+        &self,
+        lake: &Arc<Lake>,
+        streets: Arc<StreetNetwork>,
+    ) -> Result<batch_layer::BatchConfig> {
+        let section = &self.config.views;
+        let views = match section.enabled {
+            true => Some(batch_layer::ViewsUpkeep {
+                every: Duration::from_secs(section.every_s),
+                views: Arc::new(views(&self.config, lake.clone(), streets)?),
+            }),
+            false => None,
+        };
         let section = &self.config.batch;
-        batch_layer::BatchConfig {
+        Ok(batch_layer::BatchConfig {
+            views,
             flush_bytes: section.flush_mib << 20,
             flush_age: seconds(section.flush_age_s),
             flush_idle: seconds(section.flush_idle_s),
@@ -182,7 +195,7 @@ impl Platform {
                 .maintenance
                 .enabled
                 .then(|| self.upkeep_config()),
-        }
+        })
     }
 
     fn upkeep_config(&self) -> batch_layer::UpkeepConfig {
@@ -298,6 +311,28 @@ pub async fn open_lake(config: &Config) -> Result<Arc<Lake>> {
     });
     lake.await
         .with_context(|| format!("cannot open the lake at {url}"))
+}
+
+/// What computes views, as the speed layer judges.
+pub fn views(
+    config: &Config,
+    lake: Arc<Lake>,
+    streets: Arc<StreetNetwork>,
+) -> Result<views::Views> {
+    let computed = ViewsConfig {
+        limits: config.speed.limits(),
+        match_distance_m: config.speed.match_distance_m,
+        memory_bytes: config.views.memory_mib << 20,
+        spill_dir: None,
+    };
+    Ok(views::Views::new(lake, streets, &computed)?)
+}
+
+/// The city's streets.
+pub fn open_streets(config: &Config) -> Result<Arc<StreetNetwork>> {
+    let source = &config.city.streets;
+    StreetNetwork::load(source)
+        .with_context(|| format!("cannot load the streets of {source:?} (city.streets)"))
 }
 
 /// How long each table's rows are kept.

@@ -22,7 +22,7 @@ pub fn one_sentence(error: &anyhow::Error) -> String {
 }
 
 /// The crates whose log lines are for operators.
-const OURS: [&str; 10] = [
+const OURS: [&str; 11] = [
     "citypulse",
     "events",
     "event_log",
@@ -33,6 +33,7 @@ const OURS: [&str; 10] = [
     "speed_layer",
     "batch_layer",
     "serving_api",
+    "views",
 ];
 
 /// Reads what `--log` says. A bare level is meant for CityPulse itself: its

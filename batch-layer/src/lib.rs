@@ -11,6 +11,7 @@
 //! - `dead_letters`: what cannot be decoded goes beside its topic.
 //! - `worker`: the loop around them: poll, rebalance, outages, shutdown.
 //! - `upkeep`: small files into large ones, old dates and unneeded files away.
+//! - `views_upkeep`: views of dates whose rows have changed.
 //! - [`import`]: files of history, past the log.
 
 mod buffer;
@@ -19,6 +20,7 @@ mod flush;
 pub mod import;
 mod problems;
 mod upkeep;
+mod views_upkeep;
 mod worker;
 
 use std::collections::BTreeSet;
@@ -32,6 +34,7 @@ use lake::Lake;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::upkeep::UpkeepConfig;
+pub use crate::views_upkeep::ViewsUpkeep;
 
 use crate::problems::Problems;
 use crate::worker::Worker;
@@ -49,6 +52,8 @@ pub struct BatchConfig {
     pub memory_bytes: usize,
     /// How the tables are kept in order meanwhile; `None` leaves that to others.
     pub upkeep: Option<UpkeepConfig>,
+    /// How the views are kept up to date; `None` leaves that to others.
+    pub views: Option<ViewsUpkeep>,
 }
 
 impl Default for BatchConfig {
@@ -59,6 +64,7 @@ impl Default for BatchConfig {
             flush_idle: Duration::from_secs(2),
             memory_bytes: 512 << 20,
             upkeep: None,
+            views: None,
         }
     }
 }
@@ -95,17 +101,25 @@ pub async fn run(
     // Ends with the worker, also where that fails.
     let stop = shutdown.child_token();
     let end = stop.clone().drop_guard();
-    let upkeep = config
-        .upkeep
+    let upkeep = config.upkeep.clone().map(|upkeep| {
+        tokio::spawn(upkeep::run(
+            lake.clone(),
+            kept.clone(),
+            upkeep,
+            stop.clone(),
+        ))
+    });
+    let views = config
+        .views
         .clone()
-        .map(|upkeep| tokio::spawn(upkeep::run(lake.clone(), kept, upkeep, stop)));
+        .map(|views| tokio::spawn(views_upkeep::run(kept, views, stop)));
     let worked = Worker::new(log, lake, topics, &config, problems, keeps, shutdown)
         .run()
         .await;
     drop(end);
-    if let Some(upkeep) = upkeep {
-        // What it was about changes nothing by halves: it is not waited for.
-        upkeep.abort();
+    // What they were about changes nothing by halves: they are not waited for.
+    for task in upkeep.into_iter().chain(views) {
+        task.abort();
     }
     worked
 }

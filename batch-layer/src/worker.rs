@@ -283,8 +283,14 @@ impl Worker {
             let topic = match table {
                 Table::Stream(stream) => self.topics.topic(*stream).clone(),
                 Table::DeadLetters => self.topics.dead_letters(Stream::ALL[0]),
+                // Views: by the one that keeps the first stream.
+                Table::View(_) | Table::Draft(_) => self.topics.topic(Stream::ALL[0]).clone(),
             };
-            self.buffer.holds(*table, &TopicPartition::new(topic, 0))
+            let table = match table {
+                Table::View(_) | Table::Draft(_) => Table::Stream(Stream::ALL[0]),
+                table => *table,
+            };
+            self.buffer.holds(table, &TopicPartition::new(topic, 0))
         };
         self.keeps
             .send_replace(Table::all().filter(is_kept).collect());

@@ -22,6 +22,7 @@ pub mod geo;
 mod gps;
 pub mod h3;
 pub mod health;
+pub mod hexagons;
 mod incident;
 pub mod json;
 pub mod position;

@@ -84,6 +84,37 @@ impl Weather {
     }
 }
 
+/// Defines the readings that windows and views are made of.
+macro_rules! readings {
+    ($($field:ident),+ $(,)?) => {
+        impl Weather {
+            /// The names of the readings, as columns, windows and views have them.
+            pub const READINGS: [&str; [$(stringify!($field)),+].len()] = [$(stringify!($field)),+];
+
+            /// What was read, in the order of [`Weather::READINGS`].
+            pub fn readings(&self) -> [Option<f64>; Self::READINGS.len()] {
+                [$(self.$field),+]
+            }
+        }
+    };
+}
+
+readings!(
+    temperature,
+    humidity,
+    wind_speed,
+    visibility,
+    precipitation,
+    air_quality_index,
+    pm25,
+    pm10,
+    no2,
+    o3,
+    so2,
+    co,
+    noise_db,
+);
+
 impl Fields for Weather {
     const COLUMNS: &'static [Column] = &[
         Column::number("temperature"),

@@ -47,6 +47,19 @@ pub struct Commit {
     pub once: Vec<String>,
 }
 
+/// Dates of a view, computed anew.
+#[derive(Clone, Debug, Default)]
+pub struct Replacement {
+    /// Days since the epoch: all that the table has of them goes.
+    pub dates: Vec<i32>,
+    /// Files of these dates, from [`Lake::write_files`], which come.
+    pub files: Vec<NewFile>,
+    /// Counters to set, by name (see [`Commit::marks`]).
+    pub marks: HashMap<String, i64>,
+    /// What counters must be when it comes to the commit; `None`: not be there.
+    pub expected: HashMap<String, Option<i64>>,
+}
+
 /// Every table, on one storage.
 pub struct Lake {
     storage: Storage,
@@ -73,7 +86,7 @@ impl Lake {
     pub async fn open(config: LakeConfig) -> Result<Arc<Lake>> {
         let storage = Storage::open(&config)?;
         let mut tables = HashMap::new();
-        for table in Table::all() {
+        for table in Table::all_and_drafts() {
             let known = Known {
                 snapshot: None,
                 looked_at: Instant::now(),
@@ -263,6 +276,58 @@ impl Lake {
             Ok(Decision::Write(delta::encode_rewrite(rewrite, now_ms())))
         })
         .await
+    }
+
+    /// Puts files in the place of all that `table` has of some dates, in one commit:
+    /// readers see all of the old or all of the new. Whoever has exchanged files of
+    /// the same rows meanwhile is no obstacle; whoever has set one of the expected
+    /// counters is: [`Error::FilesChanged`], and the files have been removed. Calling
+    /// it again with the same replacement after an error is safe.
+    pub async fn replace_dates(&self, table: Table, replacement: &Replacement) -> Result<u64> {
+        let handle = &self.tables[&table];
+        let turn = handle.turn.lock().await;
+        handle.writable().await?;
+        let is_of_them = |file: &DataFile| {
+            let date = file.date.as_ref();
+            date.is_some_and(|date| replacement.dates.contains(date))
+        };
+        let committed = self
+            .commit_when(handle, |snapshot| {
+                let mark = |name: &String| snapshot.marks.get(name).copied();
+                let is_there = match replacement.files.first() {
+                    Some(file) => snapshot.files.contains_key(&file.path),
+                    None => !snapshot.files.values().any(|file| is_of_them(file)),
+                };
+                let mut marks = replacement.marks.iter();
+                if is_there && marks.all(|(name, value)| mark(name) == Some(*value)) {
+                    return Ok(Decision::Nothing);
+                }
+                let mut expected = replacement.expected.iter();
+                if expected.any(|(name, value)| mark(name) != *value) {
+                    return Err(Error::FilesChanged {
+                        table: table.name().to_owned(),
+                    });
+                }
+                let old = snapshot.files.values().filter(|file| is_of_them(file));
+                let rewrite = Rewrite {
+                    remove: old.cloned().collect(),
+                    add: replacement.files.clone(),
+                    data_change: true,
+                    operation: "WRITE",
+                };
+                Ok(Decision::Write(
+                    delta::encode_rewrite(&rewrite, now_ms()).and_then(|mut actions| {
+                        delta::push_counters(&mut actions, &replacement.marks, now_ms())?;
+                        Ok(actions)
+                    }),
+                ))
+            })
+            .await;
+        drop(turn);
+        if matches!(committed, Err(Error::FilesChanged { .. })) {
+            self.discard_files(table, &replacement.files).await;
+        }
+        committed
     }
 
     /// Writes what `decide` makes of the newest version, as the version after it;

@@ -20,9 +20,11 @@ mod snapshot;
 mod statistics;
 mod storage;
 mod table;
+mod view;
 
 pub use config::{LakeConfig, S3Options};
 pub use error::{Error, Result};
-pub use lake::{Commit, FILE_COMMIT_LIMIT, Lake, encode_files};
+pub use lake::{Commit, FILE_COMMIT_LIMIT, Lake, Replacement, encode_files};
 pub use snapshot::{DataFile, NewFile, Snapshot};
 pub use table::Table;
+pub use view::View;

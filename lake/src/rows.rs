@@ -99,8 +99,14 @@ pub enum RowBuilder {
 
 impl RowBuilder {
     /// No rows of `table` yet.
+    ///
+    /// # Panics
+    /// For a view: no topic holds its rows.
     pub fn new(table: Table) -> Self {
         match table {
+            Table::View(view) | Table::Draft(view) => {
+                panic!("{view} is computed, not read from the log")
+            }
             Table::Stream(stream) => Self::Events(ColumnBuilder::new(stream)),
             Table::DeadLetters => Self::DeadLetters(DeadLetterBuilder::new()),
         }

@@ -1,6 +1,7 @@
 //! One version of one table.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
@@ -109,6 +110,40 @@ impl Snapshot {
     /// The next offset of `partition` that is not in the table; 0 before the first commit.
     pub fn position(&self, partition: &TopicPartition) -> Offset {
         self.positions.get(partition).copied().unwrap_or(0)
+    }
+
+    /// The dates that it has rows of, days since the epoch, ascending.
+    pub fn dates(&self) -> std::collections::BTreeSet<i32> {
+        self.files.values().filter_map(|file| file.date).collect()
+    }
+
+    /// A number that changes when rows of `span_us` (microseconds since the epoch) on
+    /// `date` come or go, and hardly ever otherwise: merging the files of a whole date
+    /// leaves it as it is. `None` where there are none.
+    pub fn fingerprint(&self, date: i32, span_us: std::ops::Range<i64>) -> Option<u64> {
+        let (mut rows, mut appended_us) = (0_u64, i64::MIN);
+        let mut unknown = std::collections::hash_map::DefaultHasher::new();
+        let appended = self.file_schema.index_of("appended_at").ok();
+        let mut any = false;
+        for file in self.files.values().filter(|file| file.date == Some(date)) {
+            let times_us = file.times_us(&self.file_schema);
+            if times_us.is_some_and(|(low, high)| high < span_us.start || low >= span_us.end) {
+                continue;
+            }
+            any = true;
+            let column = appended.and_then(|index| file.statistics.column_statistics.get(index));
+            let newest = column.and_then(|column| column.max_value.get_value().cloned());
+            match (file.rows, newest) {
+                (Some(count), Some(ScalarValue::TimestampMicrosecond(Some(newest), _))) => {
+                    rows += count;
+                    appended_us = appended_us.max(newest);
+                }
+                // Another tool wrote it and does not say what is in it.
+                _ => file.path.hash(&mut unknown),
+            }
+        }
+        (rows, appended_us).hash(&mut unknown);
+        any.then(|| unknown.finish())
     }
 
     /// Rows of all files, where every writer said how many.

@@ -5,6 +5,8 @@ use std::fmt;
 use arrow::datatypes::SchemaRef;
 use events::Stream;
 
+use crate::View;
+
 /// One table. Its name is the folder's name and the SQL name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Table {
@@ -12,6 +14,10 @@ pub enum Table {
     Stream(Stream),
     /// What could not be decoded, of every stream.
     DeadLetters,
+    /// What the events amount to.
+    View(View),
+    /// A view computed beside the one in use, to be compared with it. Not listed.
+    Draft(View),
 }
 
 impl Table {
@@ -21,6 +27,12 @@ impl Table {
             .into_iter()
             .map(Table::Stream)
             .chain([Table::DeadLetters])
+            .chain(View::ALL.into_iter().map(Table::View))
+    }
+
+    /// Every table that can be, listed or not.
+    pub(crate) fn all_and_drafts() -> impl Iterator<Item = Table> {
+        Self::all().chain(View::ALL.into_iter().map(Table::Draft))
     }
 
     /// The SQL and folder name.
@@ -28,12 +40,14 @@ impl Table {
         match self {
             Table::Stream(stream) => stream.name(),
             Table::DeadLetters => "dead_letters",
+            Table::View(view) => view.name(),
+            Table::Draft(view) => view.draft_name(),
         }
     }
 
     /// The table of that name.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::all().find(|table| table.name() == name)
+        Self::all_and_drafts().find(|table| table.name() == name)
     }
 
     /// The columns as this version of the program writes them, `date` included.
@@ -41,6 +55,7 @@ impl Table {
         match self {
             Table::Stream(stream) => stream.schema(),
             Table::DeadLetters => events::dead_letter::schema(),
+            Table::View(view) | Table::Draft(view) => view.schema(),
         }
     }
 }

@@ -23,8 +23,9 @@ pub async fn batch(config: Config) -> Result<()> {
     let mut platform = Platform::for_one_role(config, "batch", false)?;
     let lake = platform.open_lake().await?;
     let log = platform.open_log()?;
+    let streets = platform.open_streets()?;
     let mut layers = Layers::new(&platform, log)?;
-    layers.batch(lake);
+    layers.batch(lake, streets)?;
     layers.finish().await
 }
 

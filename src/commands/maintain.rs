@@ -1,7 +1,7 @@
 //! `citypulse compact`, `vacuum` and `retention`: upkeep of the lake by hand. They open
 //! the lake alone, so they also work beside an instance that holds the data folder.
 
-mod display;
+pub(super) mod display;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -200,7 +200,7 @@ fn tables(asked: &[Table]) -> Vec<Table> {
     }
 }
 
-fn date(days: i32) -> String {
+pub(super) fn date(days: i32) -> String {
     let text = format_rfc3339(i64::from(days) * DAY_US);
     text.split('T').next().unwrap_or_default().to_owned()
 }

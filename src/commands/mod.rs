@@ -6,6 +6,7 @@ mod generate;
 mod import;
 mod layers;
 mod maintain;
+mod recompute;
 mod replay;
 mod sql;
 mod topics;
@@ -40,6 +41,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Compact(args) => maintain::compact(config, args).await,
         Command::Vacuum(args) => maintain::vacuum(config, args).await,
         Command::Retention(args) => maintain::retention(config, args).await,
+        Command::Recompute(args) => recompute::run(config, args).await,
         Command::Topics => topics::run(config).await,
         Command::Config => config::run(&config),
         Command::Doctor => doctor::run(config).await,

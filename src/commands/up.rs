@@ -29,7 +29,7 @@ pub async fn run(mut config: Config, args: UpArgs) -> Result<()> {
     let mut layers = Layers::new(&platform, log)?;
     layers.serving(listener, hot.clone(), lake.clone(), streets.clone())?;
     layers.speed(hot, streets.clone(), false);
-    layers.batch(lake);
+    layers.batch(lake, streets.clone())?;
     if !args.no_generators {
         layers.generators(streets);
     }

@@ -27,6 +27,7 @@ pub use backends::{
 pub use problems::ConfigError;
 pub use work::{
     BatchSection, CitySection, MaintenanceSection, QuerySection, RetentionSection, ServerSection,
+    ViewsSection,
 };
 
 /// Everything that can be set. Field names are the keys of the TOML file and,
@@ -48,6 +49,7 @@ pub struct Config {
     pub speed: SpeedConfig,
     pub batch: BatchSection,
     pub maintenance: MaintenanceSection,
+    pub views: ViewsSection,
     pub retention: RetentionSection,
     pub query: QuerySection,
     pub server: ServerSection,
@@ -70,6 +72,7 @@ impl Default for Config {
             speed: SpeedConfig::default(),
             batch: BatchSection::default(),
             maintenance: MaintenanceSection::default(),
+            views: ViewsSection::default(),
             retention: RetentionSection::default(),
             query: QuerySection::default(),
             server: ServerSection::default(),

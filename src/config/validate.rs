@@ -188,6 +188,19 @@ impl Config {
             (16..=65_536).contains(&memory),
             "16 to 65536 MiB",
         )?;
+        let views = &self.views;
+        in_range(
+            "views.every_s",
+            views.every_s as f64,
+            (1..=86_400).contains(&views.every_s),
+            "1 to 86400 seconds",
+        )?;
+        in_range(
+            "views.memory_mib",
+            views.memory_mib as f64,
+            (16..=65_536).contains(&views.memory_mib),
+            "16 to 65536 MiB",
+        )?;
         Ok(())
     }
 

@@ -76,6 +76,29 @@ impl Default for MaintenanceSection {
     }
 }
 
+/// How the batch layer keeps the views up to date by itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ViewsSection {
+    /// Whether it does; `citypulse recompute` does it by hand.
+    pub enabled: bool,
+    /// Dates whose rows have changed are computed this often, seconds, or less often
+    /// where that would take more than a tenth of the time.
+    pub every_s: u64,
+    /// Memory of the rows that are put in order, MiB; more goes to disk.
+    pub memory_mib: usize,
+}
+
+impl Default for ViewsSection {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            every_s: 600,
+            memory_mib: 256,
+        }
+    }
+}
+
 /// How many days the rows of each table are kept after the date of their event; 0
 /// keeps them forever.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -125,6 +148,8 @@ impl RetentionSection {
             Table::Stream(Stream::Alerts) => self.alerts,
             Table::Stream(Stream::Windows) => self.windows,
             Table::DeadLetters => self.dead_letters,
+            // Small, and what is left of raw rows that are gone.
+            Table::View(_) | Table::Draft(_) => 0,
         }
     }
 }

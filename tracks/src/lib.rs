@@ -10,6 +10,7 @@
 //! Later fixes never change an earlier verdict. A fix that is refused here is
 //! still an event: it stays in the lake.
 
+mod city;
 mod codec;
 mod fix;
 mod ground;
@@ -19,6 +20,7 @@ mod limits;
 mod track;
 mod tracker;
 
+pub use city::Streets;
 pub use fix::Fix;
 pub use ground::{Ground, NoGround, Previous};
 pub use hash::{IdentityHasher, hash64};

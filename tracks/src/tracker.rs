@@ -62,6 +62,15 @@ pub struct Accepted {
     pub trip: TripChange,
 }
 
+impl Accepted {
+    /// The street that its speed is measured on: a parked vehicle says nothing
+    /// about a street.
+    #[inline]
+    pub fn driven(&self) -> Option<SegmentIndex> {
+        self.segment.filter(|_| !self.parked)
+    }
+}
+
 /// Judges the fixes of one partition in offset order. `X` is what its user
 /// keeps with each track.
 #[derive(Debug)]
@@ -93,9 +102,25 @@ impl<X: Default> Tracker<X> {
     /// event, and not for fixes: [`Tracker::judge`] does it for them. Events
     /// whose minute is closed are not remembered.
     pub fn is_duplicate(&mut self, event: &Event, watermark_us: i64) -> bool {
-        let device = hash64(0, event.device_id.as_bytes());
-        let id = hash64(device, event.id.as_bytes());
-        let minute_us = minute_of(event.timestamp_us);
+        self.is_repeated(
+            &event.device_id,
+            &event.id,
+            event.timestamp_us,
+            watermark_us,
+        )
+    }
+
+    /// The same of an event of which only this is at hand.
+    pub fn is_repeated(
+        &mut self,
+        device_id: &str,
+        id: &str,
+        timestamp_us: i64,
+        watermark_us: i64,
+    ) -> bool {
+        let device = hash64(0, device_id.as_bytes());
+        let id = hash64(device, id.as_bytes());
+        let minute_us = minute_of(timestamp_us);
         let late = minute_us.saturating_add(PANE_US) <= watermark_us;
         !late && !self.ids.insert(minute_us, id, watermark_us)
     }
@@ -114,6 +139,20 @@ impl<X: Default> Tracker<X> {
         ground: &impl Ground,
     ) -> Verdict {
         let fix = Fix::of(event).expect("only fixes are judged");
+        self.judge_fix(&fix, offset, appended_at_us, watermark_us, ground)
+    }
+
+    /// The same of a fix without its event. With a watermark of [`i64::MIN`] nothing
+    /// is late: the judgement of who looks back.
+    #[inline]
+    pub fn judge_fix(
+        &mut self,
+        fix: &Fix<'_>,
+        offset: Offset,
+        appended_at_us: i64,
+        watermark_us: i64,
+        ground: &impl Ground,
+    ) -> Verdict {
         let minute_us = minute_of(fix.timestamp_us);
         let late = minute_us.saturating_add(PANE_US) <= watermark_us;
         let device_hash = hash64(0, fix.device_id.as_bytes());
@@ -129,8 +168,8 @@ impl<X: Default> Tracker<X> {
         }
         let (place, slot) = self.find(device_hash, fix.device_id);
         let Some(slot) = slot else {
-            let slot = self.begin(&fix, offset, appended_at_us, place, device_hash, id);
-            return self.accept(slot, &fix, late, None, TripChange::default(), ground);
+            let slot = self.begin(fix, offset, appended_at_us, place, device_hash, id);
+            return self.accept(slot, fix, late, None, TripChange::default(), ground);
         };
         let track = self.tracks[slot as usize]
             .as_mut()
@@ -138,20 +177,20 @@ impl<X: Default> Tracker<X> {
         if appended_at_us - track.appended_at_us > FORGET_AFTER_US {
             let extra = std::mem::take(&mut track.extra);
             let dirty = track.dirty;
-            *track = Track::begin(&fix, offset, appended_at_us, device_hash, id);
+            *track = Track::begin(fix, offset, appended_at_us, device_hash, id);
             (track.extra, track.dirty) = (extra, dirty);
-            return self.accept(slot, &fix, late, None, TripChange::default(), ground);
+            return self.accept(slot, fix, late, None, TripChange::default(), ground);
         }
         if late && (track.last_id == id || track.suspect.is_some_and(|s| s.id == id)) {
             return Verdict::Duplicate;
         }
         if (fix.timestamp_us, offset) <= track.order {
-            return out_of_order(track, slot, &fix, late, &self.limits, ground);
+            return out_of_order(track, slot, fix, late, &self.limits, ground);
         }
-        let step = track.step(&fix, &self.limits.teleport);
+        let step = track.step(fix, &self.limits.teleport);
         if step == Step::Teleport {
             track.suspect = Some(Suspect {
-                point: point_of(&fix),
+                point: point_of(fix),
                 id,
             });
             self.mark(slot);
@@ -165,8 +204,8 @@ impl<X: Default> Tracker<X> {
             }),
             _ => None,
         };
-        let trip = track.advance(&fix, offset, appended_at_us, id, step);
-        self.accept(slot, &fix, late, previous, trip, ground)
+        let trip = track.advance(fix, offset, appended_at_us, id, step);
+        self.accept(slot, fix, late, previous, trip, ground)
     }
 
     /// The verdict on a fix that its track has taken in.

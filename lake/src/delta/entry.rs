@@ -131,9 +131,7 @@ pub(crate) fn encode_commit(commit: &Commit, now_ms: i64) -> serde_json::Result<
             now_ms,
         )?;
     }
-    for (name, value) in &commit.marks {
-        push_txn(&mut bytes, name, *value, now_ms)?;
-    }
+    push_counters(&mut bytes, &commit.marks, now_ms)?;
     for file in &commit.files {
         push_line(&mut bytes, "add", &add_action(file, true, now_ms))?;
     }
@@ -172,6 +170,18 @@ pub(crate) fn encode_rewrite(rewrite: &Rewrite, now_ms: i64) -> serde_json::Resu
         push_line(&mut bytes, "add", &add)?;
     }
     Ok(bytes)
+}
+
+/// Adds counters to the actions of a commit file.
+pub(crate) fn push_counters(
+    bytes: &mut Vec<u8>,
+    counters: &HashMap<String, i64>,
+    now_ms: i64,
+) -> serde_json::Result<()> {
+    for (name, value) in counters {
+        push_txn(bytes, name, *value, now_ms)?;
+    }
+    Ok(())
 }
 
 fn push_txn(

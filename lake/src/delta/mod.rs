@@ -13,6 +13,6 @@ mod log;
 
 pub(crate) use checkpoint::{checkpoint, is_due};
 pub(crate) use create::{create, evolve};
-pub(crate) use entry::{encode_commit, encode_rewrite};
+pub(crate) use entry::{encode_commit, encode_rewrite, push_counters};
 pub(crate) use load::load;
 pub(crate) use log::{TableLog, Written};

@@ -55,7 +55,9 @@ fn column_properties(
             .set_column_dictionary_enabled(path.clone(), false)
             .set_column_encoding(path.clone(), Encoding::DELTA_BYTE_ARRAY)
             .set_column_statistics_enabled(path, EnabledStatistics::Chunk),
-        ("extra" | "value" | "message", _) => builder.set_column_dictionary_enabled(path, false),
+        ("extra" | "value" | "message" | "aggregate", _) => {
+            builder.set_column_dictionary_enabled(path, false)
+        }
         // No two fixes are quite alike: equal bytes of neighbours go together.
         ("latitude" | "longitude", DataType::Float64) => builder
             .set_column_dictionary_enabled(path.clone(), false)

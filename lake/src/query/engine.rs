@@ -24,6 +24,7 @@ use crate::query::catalog::catalog_of;
 use crate::query::follower::{follow_lake, follow_log};
 use crate::query::guard::Guarded;
 use crate::query::plan_check::{check_constants, check_rows};
+use crate::query::provider::PinnedTable;
 use crate::query::session::{base_state, call_bytes_max, read_only_options};
 use crate::query::statement::{parse, read_only, tables_of};
 use crate::query::tail::Tail;
@@ -176,6 +177,7 @@ impl SqlEngine {
             self.state.clone(),
             sql.to_owned(),
             freshness,
+            self.shared.config.max_rows,
         );
         let started = tokio::time::timeout_at(deadline, self.threads.run(start)).await;
         let rows = started.map_err(|_| QueryError::Timeout {
@@ -186,6 +188,19 @@ impl SqlEngine {
             datafusion::execution::RecordBatchStream::schema(&guarded),
             Box::pin(guarded),
         ))
+    }
+
+    /// The same for this process's own work: no limit on rows or time, and no place
+    /// among those that ask.
+    pub async fn scan(&self, sql: &str) -> QueryResult<SendableRecordBatchStream> {
+        let start = start(
+            self.shared.clone(),
+            self.state.clone(),
+            sql.to_owned(),
+            Freshness::Exact,
+            usize::MAX,
+        );
+        self.threads.run(start).await
     }
 
     async fn place(&self) -> QueryResult<OwnedSemaphorePermit> {
@@ -202,6 +217,7 @@ async fn start(
     state: SessionState,
     sql: String,
     freshness: Freshness,
+    max_rows: usize,
 ) -> QueryResult<SendableRecordBatchStream> {
     let statement = parse(&state, &sql)?;
     let tables = tables_of(&state, &statement)?;
@@ -209,13 +225,34 @@ async fn start(
     for table in tables {
         pinned.push(shared.pin(table, freshness).await?);
     }
+    let limits = Limits {
+        rows: max_rows,
+        call_bytes: call_bytes_max(&shared.config),
+    };
+    run_pinned(state, statement, pinned, limits).await
+}
+
+/// What a statement may come to.
+pub(crate) struct Limits {
+    pub(crate) rows: usize,
+    /// Of one call of a function.
+    pub(crate) call_bytes: u64,
+}
+
+/// Runs a statement whose tables are pinned.
+pub(crate) async fn run_pinned(
+    state: SessionState,
+    statement: Statement,
+    pinned: Vec<PinnedTable>,
+    limits: Limits,
+) -> QueryResult<SendableRecordBatchStream> {
     let held: Vec<Arc<Snapshot>> = pinned.iter().map(|table| table.snapshot.clone()).collect();
     let mut state = SessionStateBuilder::new_from_existing(state)
         .with_catalog_list(catalog_of(pinned)?)
         .build();
     // What now() says, once for the whole query.
     state.mark_start_execution();
-    Ok(hold(run(&state, statement, &shared.config).await?, held))
+    Ok(hold(run(&state, statement, limits).await?, held))
 }
 
 /// Keeps the versions that a query reads until its stream is dropped: vacuum leaves
@@ -231,18 +268,18 @@ fn hold(rows: SendableRecordBatchStream, held: Vec<Arc<Snapshot>>) -> SendableRe
 async fn run(
     state: &SessionState,
     statement: Statement,
-    config: &QueryConfig,
+    limits: Limits,
 ) -> QueryResult<SendableRecordBatchStream> {
     let plan = state.statement_to_plan(statement).await?;
     read_only_options()
         .verify_plan(&plan)
         .map_err(|_| read_only())?;
     let plan = state.optimize(&plan)?;
-    check_constants(&plan, state.config().batch_size(), call_bytes_max(config))?;
+    check_constants(&plan, state.config().batch_size(), limits.call_bytes)?;
     let plan = state
         .query_planner()
         .create_physical_plan(&plan, state)
         .await?;
-    check_rows(plan.as_ref(), config.max_rows)?;
+    check_rows(plan.as_ref(), limits.rows)?;
     Ok(execute_stream(plan, state.task_ctx())?)
 }

@@ -22,6 +22,12 @@ impl Shared {
     /// Pins `table`. With [`Freshness::Exact`] every event is in it that was
     /// acknowledged before the call.
     pub(crate) async fn pin(&self, table: Table, freshness: Freshness) -> QueryResult<PinnedTable> {
+        if let Table::View(_) | Table::Draft(_) = table {
+            // In the lake alone, and replaced at any moment.
+            let snapshot = self.lake.refresh(table).await;
+            let snapshot = snapshot.map_err(QueryError::from_lake)?;
+            return Ok(PinnedTable::new(table, snapshot, &[], None)?);
+        }
         let bounds = match freshness {
             Freshness::Exact => self.table_bounds(table).await?,
             Freshness::Relaxed => Vec::new(),

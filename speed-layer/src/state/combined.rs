@@ -13,11 +13,11 @@ use rules::{AlertStep, PaneFact};
 use streets::{FreeFlow, SegmentIndex, StreetNetwork};
 
 use super::city_hooks::CityHooks;
-use super::ground::Streets;
 use super::is_live;
 use super::panes::{PaneKey, Partial, pane_start};
 use super::shared::{Group, Remote, Shared};
 use crate::values::{self, Level, Road, RoadWindow};
+use tracks::Streets;
 
 /// A window with fewer fixes than this does not yet replace the one before it:
 /// one vehicle at a junction would paint the street red.

@@ -13,8 +13,6 @@ mod combined;
 mod fenced;
 #[cfg(test)]
 mod fenced_tests;
-mod ground;
-mod hexagons;
 mod hooks;
 mod latest;
 mod panes;
@@ -28,19 +26,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use events::hexagons::Hexagons;
 use events::{Event, Offset, Stream, TopicPartition};
 use fences::FenceIndex;
 use foldhash::HashSet;
 use hot_store::{Cell, Kind};
 use rules::{AlertStep, RuleSet};
 use streets::StreetNetwork;
+use tracks::Streets;
 
 use crate::config::SpeedConfig;
 use combined::Combined;
 pub(crate) use combined::{Observation, SHOWN};
 use fenced::Fences;
-use ground::Streets;
-use hexagons::Hexagons;
 use partition::{Folded, Partition, Surroundings};
 use shared::Remote;
 

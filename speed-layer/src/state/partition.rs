@@ -4,21 +4,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use compact_str::CompactString;
+use events::hexagons::{HexagonIndex, Hexagons, NO_HEXAGON};
 use events::window::PANE_US;
-use events::{Body, Event, Offset, Stream, TopicPartition};
+use events::{Body, Event, Offset, Stream, TopicPartition, Weather};
 use rules::RuleSet;
-use tracks::{Accepted, DeviceSlot, Motion, Tracker, Verdict, hash64};
+use tracks::{Accepted, DeviceSlot, Motion, Streets, Tracker, Verdict, hash64};
 
 use super::fenced::Fences;
-use super::ground::Streets;
-use super::hexagons::{HexagonIndex, Hexagons, NO_HEXAGON};
 use super::hooks::PartitionHooks;
 use super::latest::subject_of;
 use super::panes::{Measured, PaneKey, Place};
 use super::shared::{Shared, VehicleCounts};
 use super::{Counts, is_live};
 use crate::config::SpeedConfig;
-use crate::values::{READINGS, readings};
 use hot_store::Kind;
 
 /// Things that said nothing for this long by the log's clock are forgotten.
@@ -194,7 +192,7 @@ impl Partition {
             panes.add(minute, &PaneKey::City, &measured, &mut extra.in_city);
             let cell = at.hexagons.cell_of(location, &mut extra.hexagon);
             panes.add(minute, &PaneKey::Cell(cell), &measured, &mut extra.in_cell);
-            if let Some(segment) = accepted.segment.filter(|_| !accepted.parked) {
+            if let Some(segment) = accepted.driven() {
                 panes.add(
                     minute,
                     &PaneKey::Segment(segment),
@@ -241,7 +239,7 @@ impl Partition {
             counts.late += 1;
         } else if let Body::Weather(weather) = &event.body {
             let minute = self.shared.panes.minute_of(event.timestamp_us);
-            for (reading, value) in READINGS.iter().zip(readings(weather)) {
+            for (reading, value) in Weather::READINGS.iter().zip(weather.readings()) {
                 let Some(value) = value else { continue };
                 let measured = Measured {
                     value,

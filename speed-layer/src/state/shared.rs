@@ -7,10 +7,10 @@ use events::window::Watermark;
 use events::{Offset, Stream, TopicPartition};
 use foldhash::HashMap;
 
-use super::ground::Streets;
 use super::latest::{LATEST_PREFIX, LatestById};
 use super::panes::{PANE_PREFIX, Panes};
 use crate::config::SpeedConfig;
+use tracks::Streets;
 
 pub(crate) const WATERMARK: &str = "watermark";
 pub(crate) const VEHICLES: &str = "vehicles";

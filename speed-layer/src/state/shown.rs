@@ -304,7 +304,7 @@ fn active_incidents<'a>(parts: &[&'a Shared], now_us: i64) -> Vec<(&'a Latest, i
 }
 
 fn latest_update(
-    streets: &super::ground::Streets,
+    streets: &tracks::Streets,
     id: &str,
     latest: &Latest,
     started_at_us: i64,

@@ -7,7 +7,7 @@ mod vehicle;
 use hot_store::{Kind, Update};
 use serde::Serialize;
 
-pub(crate) use places::{Camera, CityWeather, IncidentValue, READINGS, Station, readings};
+pub(crate) use places::{Camera, CityWeather, IncidentValue, Station};
 pub(crate) use road::{Congestion, Level, Road, RoadWindow};
 pub(crate) use vehicle::{Vehicle, VehicleDetails, trail};
 

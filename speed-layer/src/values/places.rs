@@ -73,14 +73,6 @@ macro_rules! readings {
                 Self { $($field: mean(all.iter().filter_map(|weather| weather.$field)),)+ }
             }
         }
-
-        /// The names of the readings, as columns and windows have them.
-        pub(crate) const READINGS: [&str; [$(stringify!($field)),+].len()] = [$(stringify!($field)),+];
-
-        /// A station's readings, in the order of [`READINGS`].
-        pub(crate) fn readings(weather: &Weather) -> [Option<f64>; READINGS.len()] {
-            [$(weather.$field),+]
-        }
     };
 }
 

@@ -3,29 +3,33 @@
 use std::sync::Arc;
 
 use streets::{FixForMatch, Matcher, SegmentIndex, StreetNetwork};
-use tracks::{Fix, Ground, Previous};
+
+use crate::{Fix, Ground, Previous};
 
 /// Matches fixes to the streets of one city.
-#[derive(Clone)]
-pub(crate) struct Streets {
+#[derive(Clone, Debug)]
+pub struct Streets {
     matcher: Matcher,
     /// 0 matches nothing.
     max_distance_m: f64,
 }
 
 impl Streets {
-    pub(crate) fn new(network: Arc<StreetNetwork>, max_distance_m: f64) -> Self {
+    /// Fixes farther than `max_distance_m` metres from every street are on none.
+    pub fn new(network: Arc<StreetNetwork>, max_distance_m: f64) -> Self {
         Self {
             matcher: Matcher::new(network),
             max_distance_m,
         }
     }
 
-    pub(crate) fn shared(&self) -> Arc<StreetNetwork> {
+    /// The streets, to be kept.
+    pub fn shared(&self) -> Arc<StreetNetwork> {
         self.matcher.streets().clone()
     }
 
-    pub(crate) fn network(&self) -> &StreetNetwork {
+    /// The streets.
+    pub fn network(&self) -> &StreetNetwork {
         self.matcher.streets()
     }
 }

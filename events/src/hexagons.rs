@@ -1,9 +1,11 @@
 //! The H3 cell of a fix, mostly without computing it: a vehicle stays in its
 //! cell for minutes.
 
-use events::{Location, h3};
-use foldhash::HashMap;
+use std::collections::HashMap;
+
 use h3o::CellIndex;
+
+use crate::{Location, h3};
 
 /// This close to an edge the cell is computed, metres: far more than the edge,
 /// an arc, is off the straight line.
@@ -13,19 +15,20 @@ const M_PER_DEGREE: f64 = 111_195.08;
 const CELLS_MAX: usize = 1 << 20;
 
 /// Number of a known cell.
-pub(crate) type HexagonIndex = u32;
+pub type HexagonIndex = u32;
 
 /// No cell known.
-pub(crate) const NO_HEXAGON: HexagonIndex = u32::MAX;
+pub const NO_HEXAGON: HexagonIndex = u32::MAX;
 
 /// The cells that were met, with their edges.
-#[derive(Default)]
-pub(crate) struct Hexagons {
+#[derive(Debug, Default)]
+pub struct Hexagons {
     by_cell: HashMap<u64, HexagonIndex>,
     all: Vec<Hexagon>,
 }
 
 /// On the plane around its middle, in metres.
+#[derive(Debug)]
 struct Hexagon {
     cell: u64,
     center: Location,
@@ -37,7 +40,8 @@ struct Hexagon {
 impl Hexagons {
     /// The cell of `location`; `near` is the one of the fix before, and becomes
     /// this one.
-    pub(crate) fn cell_of(&mut self, location: Location, near: &mut HexagonIndex) -> u64 {
+    #[inline]
+    pub fn cell_of(&mut self, location: Location, near: &mut HexagonIndex) -> u64 {
         if let Some(hexagon) = self.all.get(*near as usize)
             && hexagon.surely_contains(location)
         {
@@ -104,6 +108,7 @@ impl Hexagon {
         })
     }
 
+    #[inline]
     fn surely_contains(&self, location: Location) -> bool {
         let east = (location.longitude - self.center.longitude) * self.m_per_degree_east;
         let north = (location.latitude - self.center.latitude) * M_PER_DEGREE;

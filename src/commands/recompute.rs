@@ -1,0 +1,71 @@
+//! `citypulse recompute`: views of some dates anew from the raw tables. It opens the
+//! lake alone, so it also works beside an instance that holds the data folder.
+
+use anyhow::{Result, bail};
+use lake::View;
+use lake::maintain::Progress;
+use views::Views;
+
+use crate::cli::RecomputeArgs;
+use crate::commands::maintain::date;
+use crate::commands::maintain::display::Display;
+use crate::commands::replay::stop_on_signal;
+use crate::config::Config;
+use crate::platform;
+use crate::terminal::print;
+
+/// Runs it; what was asked to stop has changed nothing.
+pub async fn run(config: Config, args: RecomputeArgs) -> Result<()> {
+    if args.from > args.to {
+        bail!("--from {} is after --to {}", date(args.from), date(args.to));
+    }
+    let lake = platform::open_lake(&config).await?;
+    let streets = platform::open_streets(&config)?;
+    let views = platform::views(&config, lake, streets)?;
+    let stop = stop_on_signal()?;
+    let dates = args.from..=args.to;
+    let mut display = Display::new(&format!("{} to {}", date(args.from), date(args.to)));
+    let clear = display.handle();
+    let show = |progress: views::Progress| {
+        display.show(Progress {
+            rows: progress.rows,
+            total_rows: progress.total_rows,
+        });
+    };
+    let done = views
+        .recompute(&args.view.0, dates.clone(), args.as_new, show, &stop)
+        .await;
+    clear.finish();
+    for done in done? {
+        let name = match args.as_new {
+            true => done.view.draft_name(),
+            false => done.view.name(),
+        };
+        let (dates, rows) = (done.dates, done.rows);
+        print(format!("{name}: {dates} dates, {rows} rows\n"))?;
+    }
+    if args.as_new {
+        for view in &args.view.0 {
+            compare(&views, *view, dates.clone()).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn compare(views: &Views, view: View, dates: std::ops::RangeInclusive<i32>) -> Result<()> {
+    let differences = views.difference(view, dates).await?;
+    for on in &differences {
+        print(format!(
+            "{view} {}: {} rows added, {} removed, {} changed, {} the same\n",
+            date(on.date),
+            on.added,
+            on.removed,
+            on.changed,
+            on.same
+        ))?;
+    }
+    if differences.is_empty() {
+        print(format!("{view}: no rows on these dates, here or there\n"))?;
+    }
+    Ok(())
+}
