@@ -73,7 +73,7 @@ fn sql(view: View, dates: &RangeInclusive<i32>) -> String {
     let values = schema.fields().iter().map(|field| field.name().as_str());
     let differs = values
         .filter(|name| !keys.contains(name))
-        .map(|name| format!("old.{name} IS DISTINCT FROM new.{name}"));
+        .map(|name| format!("(old.{name} IS DISTINCT FROM new.{name})"));
     let differs = differs.collect::<Vec<_>>().join(" OR ");
     let count = |condition: String, name: &str| {
         format!("CAST(sum(CASE WHEN {condition} THEN 1 ELSE 0 END) AS BIGINT) AS {name}")
