@@ -106,6 +106,11 @@ impl Report {
         Ok(())
     }
 
+    /// Prints the table and writes nothing: not all was measured.
+    pub fn print(&self) {
+        print!("{}", self.table());
+    }
+
     fn write_to(&self, folder: &Path) -> Result<PathBuf> {
         let path = folder.join(format!("{}.json", self.name));
         let text = serde_json::to_string_pretty(&self.measurements)? + "\n";

@@ -29,9 +29,27 @@ fn main() -> Result<()> {
     let stand = Stand::from_environment()?;
     let runtime = Runtime::new().context("no runtime")?;
     let mut report = Report::new("speed");
-    throughput::measure(&runtime, &stand, &mut report)?;
-    delay::until_redis(&runtime, &stand, &mut report)?;
-    delay::until_websocket(&runtime, &stand, &mut report)?;
-    memory::measure(&runtime, &stand, &mut report)?;
-    report.finish()
+    // `cargo bench --bench speed -- delay` measures a part and writes no results.
+    let named: Vec<_> = std::env::args()
+        .skip(1)
+        .filter(|name| !name.starts_with('-'))
+        .collect();
+    let is_asked = |name: &str| named.is_empty() || named.iter().any(|asked| asked == name);
+    if is_asked("throughput") {
+        throughput::measure(&runtime, &stand, &mut report)?;
+    }
+    if is_asked("delay") {
+        delay::until_redis(&runtime, &stand, &mut report)?;
+        delay::until_websocket(&runtime, &stand, &mut report)?;
+    }
+    if is_asked("memory") {
+        memory::measure(&runtime, &stand, &mut report)?;
+    }
+    match named.is_empty() {
+        true => report.finish(),
+        false => {
+            report.print();
+            Ok(())
+        }
+    }
 }
