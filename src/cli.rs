@@ -104,6 +104,10 @@ pub enum Command {
                       citypulse recompute --view all --from 2026-03-01 --to 2026-03-01 --as-new"
     )]
     Recompute(RecomputeArgs),
+    /// Compare what the speed layer said of each minute with what its events amount to
+    #[command(after_help = "Examples: citypulse audit --window 6\n          \
+                      citypulse audit --window 1 --heal --json")]
+    Audit(AuditArgs),
     /// Create the topics that are missing, and list all with their extent
     #[command(after_help = "Example: citypulse topics --config infra/stack.toml")]
     Topics,
@@ -271,6 +275,22 @@ pub struct RecomputeArgs {
     /// Write tables named VIEW__new beside, and say how they differ
     #[arg(long)]
     pub as_new: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct AuditArgs {
+    /// How far back, in hours from the newest event
+    #[arg(long, value_name = "HOURS", value_parser = flags::audit_hours, default_value = "1")]
+    pub window: u32,
+    /// Say anew what differs: in the topic `windows`, and in the hot store where live
+    #[arg(long)]
+    pub heal: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Ask this running instance [default: the one that holds the data folder]
+    #[arg(long, value_name = "URL", value_parser = flags::address)]
+    pub to: Option<String>,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]

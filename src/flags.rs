@@ -76,6 +76,11 @@ pub fn views(text: &str) -> Result<ViewList, String> {
     }
 }
 
+/// `--window`
+pub fn audit_hours(text: &str) -> Result<u32, String> {
+    within(text, 1..=24, "hours")
+}
+
 /// A date, days since the epoch.
 pub fn date(text: &str) -> Result<i32, String> {
     let is_date = text.len() == 10 && text.as_bytes()[4] == b'-';
@@ -151,6 +156,7 @@ mod tests {
                 "citypulse recompute --view all --from 2026-03-01 --to 1.3.",
                 "a date such as 2026-03-01",
             ),
+            ("citypulse audit --window 25", "hours from 1 to 24"),
             ("citypulse topics --log loud", "error, warn, info, debug"),
         ] {
             let said = refused(line);

@@ -138,7 +138,14 @@ impl<'a> Layers<'a> {
         streets: Arc<StreetNetwork>,
     ) -> Result<()> {
         let engine = self.platform.open_engine(lake.clone(), self.log.clone())?;
+        let audit = self.platform.auditor(
+            engine.clone(),
+            self.log.clone(),
+            hot.clone(),
+            streets.clone(),
+        );
         let deps = serving_api::Deps {
+            audit: Arc::new(audit),
             hot,
             log: self.log.clone(),
             engine: engine.clone(),

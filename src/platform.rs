@@ -20,6 +20,7 @@ use streets::StreetNetwork;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use views::ViewsConfig;
+use views::audit::{AuditConfig, Auditor};
 
 use crate::config::{Config, seconds};
 use crate::instance::DataFolder;
@@ -161,6 +162,27 @@ impl Platform {
             ..QueryConfig::default()
         };
         Ok(SqlEngine::new(lake, log, self.topics.clone(), config)?)
+    }
+
+    /// What compares the speed layer's word with the events, by its own settings.
+    pub fn auditor(
+        &self,
+        engine: Arc<SqlEngine>,
+        log: Arc<dyn EventLog>,
+        hot: Arc<dyn HotStore>,
+        streets: Arc<StreetNetwork>,
+    ) -> Auditor {
+        let speed = &self.config.speed;
+        let config = AuditConfig {
+            limits: speed.limits(),
+            match_distance_m: speed.match_distance_m,
+            lateness_us: Stream::ALL
+                .into_iter()
+                .map(|stream| (stream, speed.lateness_us(stream)))
+                .collect(),
+            idle: Duration::from_secs(u64::from(speed.idle_s)),
+        };
+        Auditor::new(engine, log, hot, self.topics.clone(), streets, config)
     }
 
     /// The city's streets.

@@ -15,6 +15,7 @@ use streets::StreetNetwork;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use views::audit::Auditor;
 
 use crate::config::HttpConfig;
 use crate::lag::LagCache;
@@ -34,6 +35,8 @@ pub struct Deps {
     pub engine: Arc<dyn QueryEngine>,
     /// How far the lake is, for the lag display.
     pub lake: Arc<dyn LakePositions>,
+    /// Compares what the speed layer said with what the batch layer computes.
+    pub audit: Arc<Auditor>,
     /// The city's streets.
     pub streets: Arc<StreetNetwork>,
     /// The rules that people wrote, kept in the log.

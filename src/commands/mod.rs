@@ -1,5 +1,6 @@
 //! One file per subcommand.
 
+mod audit;
 mod config;
 mod doctor;
 mod generate;
@@ -42,6 +43,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Vacuum(args) => maintain::vacuum(config, args).await,
         Command::Retention(args) => maintain::retention(config, args).await,
         Command::Recompute(args) => recompute::run(config, args).await,
+        Command::Audit(args) => audit::run(config, args).await,
         Command::Topics => topics::run(config).await,
         Command::Config => config::run(&config),
         Command::Doctor => doctor::run(config).await,

@@ -1,6 +1,7 @@
 //! The platform as its users meet it. Each file is one thing that must hold.
 
 mod alerts;
+mod audit;
 mod bad_input;
 mod command_line;
 mod compose_file;

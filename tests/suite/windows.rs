@@ -16,7 +16,7 @@ const LATENESS_S: i64 = 60;
 const DEVICES: u64 = 48;
 
 const FIX_EVERY_S: i64 = 10;
-const MINUTES: i64 = 30;
+pub(crate) const MINUTES: i64 = 30;
 
 /// Fixes sent in one request.
 const AT_ONCE: usize = 400;
@@ -42,13 +42,13 @@ impl Chance {
 }
 
 /// A fix and when it is sent, both in seconds of the recording.
-struct Sent {
+pub(crate) struct Sent {
     sent_s: i64,
     topic: &'static str,
     event: Value,
 }
 
-fn start() -> DateTime<Utc> {
+pub(crate) fn start() -> DateTime<Utc> {
     DateTime::parse_from_rfc3339("2024-05-01T08:00:00Z")
         .expect("a time")
         .to_utc()
@@ -76,7 +76,7 @@ fn fix(device: u64, second: i64, number: u64) -> Value {
 
 /// Half an hour of a fleet, in the order in which it is sent: most fixes at once, some
 /// out of order but in time, some minutes late, some twice, some without a position.
-fn recording() -> Vec<Sent> {
+pub(crate) fn recording() -> Vec<Sent> {
     let mut chance = Chance(7);
     let mut sent = Vec::new();
     let mut number = 0;
@@ -126,7 +126,7 @@ fn recording() -> Vec<Sent> {
     sent
 }
 
-async fn send(platform: &Platform, recording: &[Sent]) {
+pub(crate) async fn send(platform: &Platform, recording: &[Sent]) {
     for batch in recording.chunks(AT_ONCE) {
         for topic in ["gps_data", "vehicle_data"] {
             let events: Vec<Value> = batch
@@ -140,7 +140,7 @@ async fn send(platform: &Platform, recording: &[Sent]) {
 }
 
 /// Waits until no layer has anything more to do.
-async fn settled(platform: &Platform) {
+pub(crate) async fn settled(platform: &Platform) {
     until(
         Duration::from_secs(120),
         "both layers at the log's end",

@@ -13,9 +13,11 @@
 //!
 //! - `source`: which rows, in which order; `judge`: each device's fixes.
 //! - `fixes`, `air`, `incidents`: one date's rows into rows of views (pure).
+//! - [`audit`]: what the speed layer said, beside what is computed.
 //! - [`Views`]: computes dates and puts them into the lake.
 
 mod air;
+pub mod audit;
 mod compute;
 mod difference;
 mod fixes;
@@ -43,6 +45,15 @@ pub enum Error {
     /// A column that every version of the table has.
     #[error("column {0} is missing or of another type")]
     Column(&'static str),
+    /// Another audit runs; try again when it is done.
+    #[error("another audit is running; try again in a moment")]
+    Busy,
+    /// The log failed.
+    #[error(transparent)]
+    Log(#[from] event_log::Error),
+    /// The hot store failed.
+    #[error(transparent)]
+    Hot(#[from] hot_store::Error),
     /// It was asked to stop; nothing has changed.
     #[error("stopped; nothing was changed")]
     Stopped,

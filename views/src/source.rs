@@ -121,6 +121,11 @@ pub(crate) fn instant(time_us: i64) -> String {
     format!("arrow_cast({time_us}, 'Timestamp(Microsecond, Some(\"UTC\"))')")
 }
 
+/// An instant for people, RFC 3339.
+pub(crate) fn instant_text(time_us: i64) -> String {
+    format_rfc3339(time_us)
+}
+
 /// The date of an instant, `YYYY-MM-DD`.
 pub(crate) fn date_text(time_us: i64) -> String {
     let text = format_rfc3339(time_us);

@@ -3,6 +3,7 @@
 
 pub(crate) mod alerts;
 pub(crate) mod analytics;
+pub(crate) mod audit;
 pub(crate) mod cameras;
 pub(crate) mod city;
 pub(crate) mod emergencies;

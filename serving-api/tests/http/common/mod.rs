@@ -25,6 +25,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use views::audit::{AuditConfig, Auditor};
 
 pub use socket::{Socket, vehicle_ids};
 
@@ -85,7 +86,16 @@ pub async fn start_with(setup: Setup) -> Server {
     let fences = Registry::new(log.clone(), fences::TOPIC.into(), Fence::from_record);
     let fences = Arc::new(fences);
     tokio::spawn(fences.clone().run(shutdown.clone()));
+    let audit = Auditor::new(
+        engine.clone(),
+        log.clone(),
+        hot.clone(),
+        topics.clone(),
+        StreetNetwork::gothenburg(),
+        AuditConfig::default(),
+    );
     let deps = Deps {
+        audit: Arc::new(audit),
         fences,
         rules,
         hot: hot.clone(),
