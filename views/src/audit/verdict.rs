@@ -116,6 +116,29 @@ impl Fold<'_> {
         }
     }
 
+    /// What was said of things that are no more.
+    fn count_unknown(
+        &mut self,
+        kinds: &mut BTreeMap<WindowKind, KindReport>,
+        corrections: &mut Vec<Pane>,
+    ) {
+        for ((kind, key, start_us), said) in self.unknown.drain() {
+            let report = kinds.entry(kind).or_insert_with(|| KindReport::new(kind));
+            if said.count == 0 {
+                continue;
+            }
+            report.count(Outcome::Extra);
+            corrections.push(Pane {
+                kind,
+                key,
+                start_us,
+                vehicles: Some(0),
+                aggregate: Aggregate::default(),
+                is_final: true,
+            });
+        }
+    }
+
     pub(crate) fn finish(mut self) -> Audit {
         let due_us = [self.due_us(Group::Fixes), self.due_us(Group::Stations)];
         let mut kinds: BTreeMap<WindowKind, KindReport> = WindowKind::ALL
@@ -166,21 +189,7 @@ impl Fold<'_> {
                 is_final: true,
             });
         }
-        for ((kind, key, start_us), said) in self.unknown.drain() {
-            let report = kinds.entry(kind).or_insert_with(|| KindReport::new(kind));
-            if said.count == 0 {
-                continue;
-            }
-            report.count(Outcome::Extra);
-            corrections.push(Pane {
-                kind,
-                key,
-                start_us,
-                vehicles: Some(0),
-                aggregate: Aggregate::default(),
-                is_final: true,
-            });
-        }
+        self.count_unknown(&mut kinds, &mut corrections);
         // What is wrong first.
         findings.sort_by_key(|(outcome, _)| *outcome == Outcome::Late);
         findings.truncate(FINDINGS_MAX);
