@@ -69,8 +69,8 @@ pub(crate) struct Minute {
     pub(crate) in_time_vehicles: u64,
     /// Of all.
     pub(crate) vehicles: u64,
-    /// Of those that came after the minute was closed.
-    pub(crate) late: Option<Box<Aggregate>>,
+    /// Those that came after the minute was closed: when, and the value.
+    pub(crate) late: Vec<(i64, f64)>,
     /// Of messages that are repeated.
     pub(crate) repeated: Option<Box<Aggregate>>,
     pub(crate) said: Option<Said>,
@@ -79,13 +79,13 @@ pub(crate) struct Minute {
 }
 
 impl Minute {
-    fn add(&mut self, value: f64, device: u64, is_late: bool) {
+    fn add(&mut self, value: f64, device: u64, late_at_us: Option<i64>) {
         if self.last != device {
             self.last = device;
             self.vehicles += 1;
         }
-        if is_late {
-            self.late.get_or_insert_default().add(value);
+        if let Some(appended_us) = late_at_us {
+            self.late.push((appended_us, value));
             return;
         }
         if self.last_in_time != device {
@@ -97,11 +97,18 @@ impl Minute {
 
     /// Of all events.
     pub(crate) fn all(&self) -> Aggregate {
-        let mut all = self.in_time.clone();
-        if let Some(late) = &self.late {
-            all.merge(late);
+        self.with_late(self.late.len())
+    }
+
+    /// Of those in time and the first `count` of the late ones, as they came.
+    pub(crate) fn with_late(&self, count: usize) -> Aggregate {
+        let mut late = self.late.clone();
+        late.sort_by(|(a_us, a), (b_us, b)| a_us.cmp(b_us).then(a.total_cmp(b)));
+        let mut aggregate = self.in_time.clone();
+        for (_, value) in late.iter().take(count) {
+            aggregate.add(*value);
         }
-        all
+        aggregate
     }
 }
 
@@ -224,6 +231,7 @@ impl<'a> Fold<'a> {
                 continue;
             }
             let is_late = start_us.saturating_add(PANE_US) <= watermark_us;
+            let late_at_us = is_late.then_some(row.appended_at_us);
             let (value, device) = (row.fix.speed_kmh, self.device);
             let cell = self.hexagons.cell_of(row.fix.location, &mut self.hexagon);
             match verdict {
@@ -235,7 +243,7 @@ impl<'a> Fold<'a> {
                     ];
                     for key in keys.into_iter().flatten() {
                         let minute = self.minutes.entry((key, start_us)).or_default();
-                        minute.add(value, device, is_late);
+                        minute.add(value, device, late_at_us);
                     }
                 }
                 Verdict::Duplicate => {
@@ -292,6 +300,7 @@ impl<'a> Fold<'a> {
                 continue;
             }
             let is_late = start_us.saturating_add(PANE_US) <= watermark_us;
+            let late_at_us = is_late.then_some(appended[row]);
             let name: Arc<str> = station.into();
             for (number, reading) in readings.iter().enumerate() {
                 if !reading.is_valid(row) {
@@ -304,7 +313,7 @@ impl<'a> Fold<'a> {
                         .repeated
                         .get_or_insert_default()
                         .add(reading.value(row)),
-                    false => minute.add(reading.value(row), 1, is_late),
+                    false => minute.add(reading.value(row), 1, late_at_us),
                 }
             }
         }

@@ -83,6 +83,16 @@ pub(crate) fn outcome(key: &Key, minute: &Minute) -> Option<Outcome> {
     if is_said(&minute.in_time, minute.in_time_vehicles) {
         return Some(Outcome::Late);
     }
+    // Healed, or corrected, before the rest of the late ones came.
+    let known = said.count - i64::try_from(minute.in_time.moments.count).unwrap_or(i64::MAX);
+    if known > 0 && known < minute.late.len() as i64 {
+        let mut then = Said::of(&minute.with_late(known as usize), None);
+        then.vehicles = said.vehicles;
+        let most = key.counted(minute.vehicles).map(|most| most as i64);
+        if *said == then && said.vehicles <= most {
+            return Some(Outcome::Late);
+        }
+    }
     if let Some(repeated) = &minute.repeated {
         let with = |mut aggregate: Aggregate| {
             aggregate.merge(repeated);
@@ -225,7 +235,7 @@ mod tests {
             in_time: of(in_time),
             in_time_vehicles: 1,
             vehicles: 1,
-            late: some(late),
+            late: (0..).zip(late.iter().copied()).collect(),
             repeated: some(repeated),
             said: said.map(|values| Said::of(&of(values), Some(u64::from(!values.is_empty())))),
             ..Minute::default()
@@ -241,6 +251,11 @@ mod tests {
         );
         assert_eq!(
             found(minute(&[1.0], &[9.0], &[], Some(&[1.0]))),
+            Some(Outcome::Late)
+        );
+        // Healed, and then one more came.
+        assert_eq!(
+            found(minute(&[1.0], &[9.0, 8.0], &[], Some(&[1.0, 9.0]))),
             Some(Outcome::Late)
         );
         // As it is after it was healed.
