@@ -10,9 +10,9 @@ use futures::StreamExt;
 
 use crate::problem::{Problem, shorten};
 
-/// A body that is too long is read on and thrown away up to this many times its
-/// limit: a client that is still sending would not see an earlier answer.
-const DRAIN_FACTOR: usize = 4;
+/// A body that is too long is read on and thrown away for this many bytes: a client
+/// that is still sending would not see an earlier answer.
+const DRAIN_BYTES_MAX: usize = 64 << 20;
 
 /// The whole body.
 ///
@@ -44,7 +44,7 @@ async fn collect(body: Body, limit: usize) -> Result<Bytes, Problem> {
         received += chunk.len();
         if received <= limit {
             collected.extend_from_slice(&chunk);
-        } else if received > limit * DRAIN_FACTOR {
+        } else if received - limit > DRAIN_BYTES_MAX {
             break;
         }
     }

@@ -191,7 +191,7 @@ impl Views {
                 let (limits, streets) = (self.limits.clone(), self.streets.clone());
                 Fold::Fixes(Box::new(FixFold::new(date, views, limits, streets)))
             }
-            Source::Weather => Fold::Air(AirFold::new(date, self.limits.clone())),
+            Source::Weather => Fold::Air(Box::new(AirFold::new(date, self.limits.clone()))),
             Source::Incidents => Fold::Incidents(IncidentFold::new(date)),
         };
         while let Some(batch) = rows.next().await {
@@ -219,7 +219,7 @@ impl Views {
 
 enum Fold {
     Fixes(Box<FixFold>),
-    Air(AirFold),
+    Air(Box<AirFold>),
     Incidents(IncidentFold),
 }
 

@@ -25,7 +25,9 @@ impl<'a> CloudEvent<'a> {
             return None;
         }
         loop {
-            let name = json.string().ok()?.raw;
+            let name = json.string().ok()?;
+            name.check().ok()?;
+            let name = name.raw;
             if !json.pass(b':') {
                 return None;
             }

@@ -276,7 +276,8 @@ impl<'a> RawString<'a> {
         }
     }
 
-    fn check(self) -> Result<(), Fault> {
+    /// Whether its escapes are ones that JSON has.
+    pub(super) fn check(self) -> Result<(), Fault> {
         self.unescaped().map(|_| ())
     }
 }

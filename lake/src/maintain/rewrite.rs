@@ -347,7 +347,7 @@ impl<'l> Output<'l> {
         for block in &order.blocks {
             let part = Order {
                 rows: order.rows[block.clone()].to_vec(),
-                blocks: vec![0..block.len()],
+                blocks: std::iter::once(0..block.len()).collect(),
             };
             let mut file = match self.current.take() {
                 Some(file) => file,
