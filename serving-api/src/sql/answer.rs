@@ -187,4 +187,6 @@ fn pumped(
             }
         }
     })
+    // What compresses it asks once more after the end.
+    .fuse()
 }

@@ -1,5 +1,6 @@
 //! The service itself: health, metrics, documentation, headers, its end.
 
+use std::io::Read;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,35 @@ use serde_json::json;
 use serving_api::HttpConfig;
 
 use crate::failing::FailingStore;
+
+/// Browsers ask for packed answers, and the packer asks a stream once more after its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn streamed_answers_can_be_packed() {
+    let server = start().await;
+    let fence = json!({"id": "a", "name": "a", "shape":
+        {"type": "circle", "center": [11.97, 57.7], "radius_m": 50.0}});
+    assert_eq!(server.post("/api/fences", fence.to_string()).await.0, 201);
+    let sql = json!({"sql": "SELECT * FROM generate_series(1, 2000)"}).to_string();
+    let requests = [
+        server
+            .http
+            .get(server.url("/api/fences.geojson?outline=true")),
+        server.http.post(server.url("/api/sql")).body(sql),
+    ];
+    for request in requests {
+        let answer = request.header("accept-encoding", "gzip").send().await;
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["content-encoding"], "gzip");
+        let packed = answer.bytes().await.expect("all of it");
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(packed.as_ref())
+            .read_to_string(&mut text)
+            .expect("packed text");
+        let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert!(json.is_object());
+    }
+}
 
 #[tokio::test]
 async fn hot_store_that_is_away_at_start_is_told_and_taken_up_when_it_is_back() {

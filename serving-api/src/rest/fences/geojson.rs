@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Json, Response};
 use bytes::Bytes;
 use event_log::registry::{Edit, Registry};
 use fences::{Fence, Invalid, Position, Shape};
-use futures::stream;
+use futures::stream::{self, StreamExt};
 use hot_store::Kind;
 use serde_json::json;
 use uuid::Uuid;
@@ -65,7 +65,8 @@ pub(crate) async fn export(
         std::future::ready(page.map(|(text, next)| (Ok::<_, Infallible>(text), next)))
     });
     let headers = [(CONTENT_TYPE, "application/geo+json")];
-    Ok((headers, Body::from_stream(pages)).into_response())
+    // What compresses it asks once more after the end.
+    Ok((headers, Body::from_stream(pages.fuse())).into_response())
 }
 
 /// The next part of the text; the first begins it, the last ends it. What follows
