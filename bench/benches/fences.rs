@@ -176,9 +176,7 @@ struct Peer {
 impl Peer {
     /// Starts it; none where it says what it misses.
     fn start(python: &Path, script: &str, folder: &Path) -> Result<Option<Self>> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("peers")
-            .join(script);
+        let script = Path::new("peers").join(script);
         let mut process = Command::new(python)
             .arg(&script)
             .arg(folder)

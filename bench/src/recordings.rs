@@ -1,7 +1,7 @@
 //! Recordings of real cities, as the replay makes events of them.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use async_trait::async_trait;
@@ -15,10 +15,8 @@ const LATE_US: i64 = 4_000_000_000_000_000;
 /// A file of the recordings, which are no part of the checkout; says so where it
 /// is missing.
 pub fn recording(name: &str) -> Option<PathBuf> {
-    let folder = env::var_os("CITYPULSE_REALDATA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
-        PathBuf::from,
-    );
+    let folder = env::var_os("CITYPULSE_REALDATA")
+        .map_or_else(|| PathBuf::from("../../shared/data"), PathBuf::from);
     let path = folder.join(name);
     if path.exists() {
         return Some(path);

@@ -101,7 +101,7 @@ impl Report {
     /// When the file cannot be written.
     pub fn finish(self) -> Result<()> {
         print!("{}", self.table());
-        let path = self.write_to(&Path::new(env!("CARGO_MANIFEST_DIR")).join("results"))?;
+        let path = self.write_to(Path::new("results"))?;
         println!("written to {}", path.display());
         Ok(())
     }

@@ -10,7 +10,7 @@ use flate2::read::GzDecoder;
 /// A file of EPA's AirData, from `$CITYPULSE_REALDATA/air` or
 /// `../shared/data/air` beside the repository.
 fn daily_file(name: &str) -> Option<Box<dyn Read>> {
-    let beside = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data"));
+    let beside = PathBuf::from("../../shared/data");
     let folder = std::env::var_os("CITYPULSE_REALDATA").map_or(beside, PathBuf::from);
     let path = folder.join("air").join(name);
     let Ok(file) = File::open(&path) else {

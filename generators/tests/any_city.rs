@@ -1,6 +1,6 @@
 //! The simulation works on any street network, however odd.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use events::{Body, Event};
@@ -64,7 +64,7 @@ fn a_single_street_and_a_one_way_dead_end_do_no_harm() {
 
 #[test]
 fn the_bay_area_drives() {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    let beside = PathBuf::from("../../shared/data");
     let folder = std::env::var_os("CITYPULSE_REALDATA")
         .map_or(beside, PathBuf::from)
         .join("roads");

@@ -8,7 +8,7 @@ use streets::{Error, RoadClass, StreetNetwork};
 
 /// A real recording, or a plain word that the test was skipped.
 fn real_data(file: &str) -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    let beside = PathBuf::from("../../shared/data");
     let folder = env::var_os("CITYPULSE_REALDATA").map_or(beside, PathBuf::from);
     let path = folder.join(file);
     if path.exists() {

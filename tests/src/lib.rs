@@ -13,6 +13,7 @@ pub mod fixtures;
 mod fleet;
 mod load;
 mod process;
+mod readers;
 mod roles;
 mod servers;
 mod skip;
@@ -24,6 +25,7 @@ pub use deployment::{Deployment, Platform};
 pub use fleet::{Fleet, scramble};
 pub use load::{Load, agrees_with_duckdb};
 pub use process::{Finished, Process, Signal};
+pub use readers::{python, read_lake};
 pub use roles::{LAG_KEPT, Roles, behind, positions};
 pub use servers::{Server, Servers};
 pub use skip::skipped;
@@ -32,9 +34,11 @@ pub use websocket::Socket;
 
 use std::path::PathBuf;
 
-/// The checkout.
+/// The checkout. Tests run in their crate's folder; a path from compile time could be
+/// another clone's, with which this one shares its target directory.
 pub fn project_root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+    std::env::current_dir()
+        .expect("a working directory")
         .parent()
         .expect("tests/ lies in the checkout")
         .to_path_buf()

@@ -1,7 +1,6 @@
 //! Sends a fleet's events, and compares what became of them with what should have.
 
-use std::path::PathBuf;
-use std::process::Stdio;
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -10,7 +9,7 @@ use reqwest::{Method, StatusCode};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::{Api, Deployment, Fleet, Roles, project_root, skipped, until};
+use crate::{Api, Deployment, Fleet, Roles, python, read_lake, until};
 
 /// Events of one request.
 const BATCH: u64 = 1000;
@@ -124,11 +123,11 @@ async fn deliver(door: &mut watch::Receiver<Api>, topic: &str, body: String) {
 /// Closes the fleet's windows, waits for both layers, and compares windows and
 /// positions with what DuckDB makes of the events in the lake.
 pub async fn agrees_with_duckdb(deployment: &Deployment, roles: &Roles, fleet: &Fleet) {
-    let Some(python) = std::env::var_os("CITYPULSE_TEST_PYTHON") else {
-        return skipped("CITYPULSE_TEST_PYTHON names no Python with DuckDB; `make test` does");
+    let Some(python) = python() else {
+        return;
     };
     let check = Check {
-        python: python.into(),
+        python,
         deployment,
         roles,
     };
@@ -145,7 +144,7 @@ pub async fn agrees_with_duckdb(deployment: &Deployment, roles: &Roles, fleet: &
 }
 
 struct Check<'a> {
-    python: PathBuf,
+    python: OsString,
     deployment: &'a Deployment,
     roles: &'a Roles,
 }
@@ -161,16 +160,8 @@ impl Check<'_> {
         std::fs::write(&file, live.text).expect("a file of our own");
         let table = self.deployment.table("windows");
         let lake = table.strip_suffix("/windows").expect("a table of the lake");
-        let mut command = tokio::process::Command::new(&self.python);
-        let output = command
-            .arg(project_root().join("tests/readers/speed_layer.py"))
-            .args([lake, &file.display().to_string(), "60"])
-            .envs(self.deployment.environment())
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output()
-            .await
-            .expect("Python starts");
+        let arguments = [lake, &file.display().to_string(), "60"].map(str::to_owned);
+        let output = read_lake(&self.python, self.deployment, "speed_layer.py", arguments).await;
         let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         match output.status.success() {
             true => Ok(said),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use end_to_end::{Deployment, Platform, on_each_backend, project_root, skipped, until};
+use end_to_end::{Deployment, Platform, on_each_backend, python, read_lake, until};
 use serde_json::Value;
 
 use crate::windows::{MINUTES, recording, send, settled};
@@ -82,20 +82,18 @@ async fn late_and_repeated_events_audit_to_nothing_unexplained_and_heal(deployme
 }
 
 async fn views_are_what_duckdb_computes(deployment: &Deployment) {
-    let Some(python) = std::env::var_os("CITYPULSE_TEST_PYTHON") else {
-        return skipped("the readers of the lake are set up by `make test` only");
+    let Some(python) = python() else {
+        return;
     };
     until(WITHIN, "a view that DuckDB agrees with", || async {
         let tables = ["cell_hourly", "gps_data", "vehicle_data"];
-        let output = tokio::process::Command::new(&python)
-            .arg(project_root().join("tests/readers/views.py"))
-            .args(tables.map(|table| deployment.table(table)))
-            .env_clear()
-            .envs(deployment.environment())
-            .kill_on_drop(true)
-            .output()
-            .await
-            .expect("python starts");
+        let output = read_lake(
+            &python,
+            deployment,
+            "views.py",
+            tables.map(|table| deployment.table(table)),
+        )
+        .await;
         let said = String::from_utf8_lossy(&output.stdout);
         match output.status.success() {
             true => Ok(()),

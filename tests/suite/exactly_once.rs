@@ -5,9 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use end_to_end::{
-    Api, Deployment, LAG_KEPT, Process, on_real_servers, project_root, skipped, until,
-};
+use end_to_end::{Api, Deployment, LAG_KEPT, Process, on_real_servers, python, read_lake, until};
 use serde_json::Value;
 
 on_real_servers!(killed_batch_processes_write_each_record_once);
@@ -22,19 +20,10 @@ fn number(name: &str, default: u64) -> u64 {
 
 /// What DuckDB and PyArrow see in a table.
 pub async fn places(deployment: &Deployment, table: &str) -> Option<Value> {
-    let Some(python) = std::env::var_os("CITYPULSE_TEST_PYTHON") else {
-        skipped("the readers of the lake are set up by `make test` only");
+    let Some(python) = python() else {
         return None;
     };
-    let output = tokio::process::Command::new(python)
-        .arg(project_root().join("tests/readers/places.py"))
-        .arg(deployment.table(table))
-        .env_clear()
-        .envs(deployment.environment())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .expect("python starts");
+    let output = read_lake(&python, deployment, "places.py", [deployment.table(table)]).await;
     let said = String::from_utf8_lossy(&output.stdout);
     let read = serde_json::from_str(&said);
     Some(read.unwrap_or_else(|error| {

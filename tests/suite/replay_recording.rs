@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
-use end_to_end::{Deployment, on_each_backend, project_root, recording, skipped, until};
+use end_to_end::{Deployment, on_each_backend, python, read_lake, recording, until};
 use flate2::read::GzDecoder;
 
 on_each_backend!(every_fix_of_the_taxis_arrives_once_and_other_readers_agree);
@@ -92,23 +92,20 @@ async fn every_fix_of_the_taxis_arrives_once_and_other_readers_agree(deployment:
 /// DuckDB with its delta extension and the deltalake package, once the batch layer has
 /// written all.
 async fn lake_counts_agree(deployment: &Deployment, expected: u64) {
-    let Some(python) = std::env::var_os("CITYPULSE_TEST_PYTHON") else {
-        skipped("the readers of the lake are set up by `make test` only");
+    let Some(python) = python() else {
         return;
     };
     until(
         Duration::from_secs(120),
         "the same count by other readers",
         || async {
-            let output = tokio::process::Command::new(&python)
-                .arg(project_root().join("tests/readers/count_rows.py"))
-                .arg(deployment.table("gps_data"))
-                .env_clear()
-                .envs(deployment.environment())
-                .kill_on_drop(true)
-                .output()
-                .await
-                .expect("python starts");
+            let output = read_lake(
+                &python,
+                deployment,
+                "count_rows.py",
+                [deployment.table("gps_data")],
+            )
+            .await;
             let said = String::from_utf8_lossy(&output.stdout).into_owned();
             if said
                 .lines()

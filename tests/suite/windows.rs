@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use end_to_end::{Deployment, Platform, fixtures, on_each_backend, project_root, skipped, until};
+use end_to_end::{Deployment, Platform, fixtures, on_each_backend, python, read_lake, until};
 use serde_json::{Value, json};
 
 on_each_backend!(every_pane_is_what_duckdb_computes_from_the_fixes);
@@ -178,17 +178,12 @@ fn by_place(rows: Vec<Value>) -> Panes {
 }
 
 /// The panes that DuckDB computes from the fixes in the lake.
-async fn computed(deployment: &Deployment, python: &std::ffi::OsStr) -> Panes {
-    let output = tokio::process::Command::new(python)
-        .arg(project_root().join("tests/readers/windows.py"))
-        .arg(LATENESS_S.to_string())
-        .args(["gps_data", "vehicle_data"].map(|table| deployment.table(table)))
-        .env_clear()
-        .envs(deployment.environment())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .expect("python starts");
+async fn computed(deployment: &Deployment, python: &std::ffi::OsString) -> Panes {
+    let output = {
+        let tables = ["gps_data", "vehicle_data"].map(|table| deployment.table(table));
+        let arguments = [LATENESS_S.to_string()].into_iter().chain(tables);
+        read_lake(python, deployment, "windows.py", arguments).await
+    };
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     println!("{said}");
@@ -238,8 +233,7 @@ fn difference(expected: &Value, got: &Value) -> Option<String> {
 }
 
 async fn every_pane_is_what_duckdb_computes_from_the_fixes(deployment: Deployment) {
-    let Some(python) = std::env::var_os("CITYPULSE_TEST_PYTHON") else {
-        skipped("the readers of the lake are set up by `make test` only");
+    let Some(python) = python() else {
         return;
     };
     let deployment = deployment.with("CITYPULSE_BATCH__FLUSH_AGE_S", 1);

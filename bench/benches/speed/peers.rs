@@ -39,7 +39,7 @@ pub fn all(stand: &Stand, topic: &str, events: u64) -> Result<Vec<Peer>> {
         return Ok(Vec::new());
     };
     let folder = PathBuf::from(folder);
-    let scripts = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("peers");
+    let scripts = PathBuf::from("peers");
     let versions = [("flink", "Flink 2.3", 5.0), ("spark", "Spark 4.2", 10.0)];
     Ok(versions
         .into_iter()

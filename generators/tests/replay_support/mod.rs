@@ -15,17 +15,13 @@ use tokio_util::sync::CancellationToken;
 pub const LATE_US: i64 = 4_000_000_000_000_000;
 
 pub fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures")
-        .join(name)
+    Path::new("tests/fixtures").join(name)
 }
 
 /// A file of the recordings of real cities; says so where it is missing.
 pub fn recording(name: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("CITYPULSE_REALDATA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
-        PathBuf::from,
-    );
+    let folder = std::env::var_os("CITYPULSE_REALDATA")
+        .map_or_else(|| PathBuf::from("../../shared/data"), PathBuf::from);
     let path = folder.join(name);
     if !path.exists() {
         println!(

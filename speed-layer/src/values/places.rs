@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use compact_str::CompactString;
 use events::time::format_rfc3339;
 use events::{Incident, Offset, TrafficCamera, Weather};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use streets::Segment;
 
 use super::round1;
@@ -55,42 +55,24 @@ impl<'a> IncidentValue<'a> {
     }
 }
 
-/// Defines the readings that stations, and the city's weather, show.
-macro_rules! readings {
-    ($($field:ident),+) => {
-        #[derive(Default, Serialize)]
-        struct Readings {
-            $($field: Option<f64>,)+
-        }
+/// The readings that stations, and the city's weather, show: a member each.
+struct Readings([Option<f64>; Weather::READINGS.len()]);
 
-        impl Readings {
-            fn of(weather: &Weather) -> Self {
-                Self { $($field: weather.$field,)+ }
-            }
-
-            /// The mean of each reading over the stations that have it.
-            fn mean(all: &[&Weather]) -> Self {
-                Self { $($field: mean(all.iter().filter_map(|weather| weather.$field)),)+ }
-            }
-        }
-    };
+impl Readings {
+    /// The mean of each reading over the stations that have it.
+    fn mean(all: &[&Weather]) -> Self {
+        let all: Vec<_> = all.iter().map(|weather| weather.readings()).collect();
+        Self(std::array::from_fn(|at| {
+            mean(all.iter().filter_map(|readings| readings[at]))
+        }))
+    }
 }
 
-readings!(
-    temperature,
-    humidity,
-    wind_speed,
-    visibility,
-    precipitation,
-    air_quality_index,
-    pm25,
-    pm10,
-    no2,
-    o3,
-    so2,
-    co,
-    noise_db
-);
+impl Serialize for Readings {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(Weather::READINGS.iter().zip(&self.0))
+    }
+}
 
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (count, sum) = values.fold((0u32, 0.0), |(count, sum), value| (count + 1, sum + value));
@@ -117,7 +99,7 @@ impl<'a> Station<'a> {
             latitude: weather.location.latitude,
             longitude: weather.location.longitude,
             condition: weather.weather_condition.as_deref(),
-            readings: Readings::of(weather),
+            readings: Readings(weather.readings()),
             timestamp: format_rfc3339(order.0),
             log_offset: order.1,
         }

@@ -2,7 +2,6 @@
 #![allow(dead_code)]
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -39,8 +38,7 @@ pub struct City {
 
 /// One road from west to east, of two segments that meet at 11.97 degrees.
 pub fn streets() -> Arc<StreetNetwork> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/streets");
-    StreetNetwork::load(&folder.display().to_string()).expect("streets")
+    StreetNetwork::load("tests/streets").expect("streets")
 }
 
 pub fn config() -> ViewsConfig {
