@@ -88,6 +88,12 @@ pub enum Command {
         after_help = "Example: citypulse sql \"SELECT device_id, max(speed) FROM gps_data GROUP BY 1\" --format csv"
     )]
     Sql(SqlArgs),
+    /// Run SQL with its result as files, and see what became of scheduled runs
+    #[command(
+        subcommand,
+        after_help = "Example: citypulse job run daily.sql --param from=2026-03-01 --output s3://reports/daily/ --partition-by date"
+    )]
+    Job(JobCommand),
     /// Merge the lake's small files into large ones, beside running readers and writers
     #[command(after_help = "Example: citypulse compact --table vehicle_data --dry-run")]
     Compact(CompactArgs),
@@ -223,6 +229,81 @@ pub struct SqlArgs {
     /// Skip the wait for what was appended a moment ago
     #[arg(long)]
     pub relaxed: bool,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+pub enum JobCommand {
+    /// Run one SELECT over every table and write its result to a folder or a bucket
+    #[command(
+        after_help = "Example: citypulse job run kilometres.sql --param from=2026-03-01 --param type=bus \\\n         \
+                      --output s3://reports/km/ --format parquet --partition-by date,vehicle_type\n\n\
+                      In the file, $from stands for the value; its type is declared in the head:\n         \
+                      -- param from: timestamp = 2026-01-01\n\n\
+                      Nobody sees half a result: it is whole when _SUCCESS is there. docs/jobs.md says more."
+    )]
+    Run(Box<JobRunArgs>),
+    /// List the scheduled jobs with their last and next run
+    #[command(after_help = "Example: citypulse job list --config citypulse.toml")]
+    List,
+    /// Show what became of runs, the newest first
+    #[command(after_help = "Example: citypulse job history daily --limit 5")]
+    History(JobHistoryArgs),
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct JobRunArgs {
+    /// A file with one SELECT or WITH
+    #[arg(value_name = "FILE.sql")]
+    pub file: PathBuf,
+    /// Value of a parameter; repeatable
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = flags::assignment)]
+    pub params: Vec<(String, String)>,
+    /// A folder or s3://bucket/prefix/ of its own; {date} and {time} are those of the start
+    #[arg(long, value_name = "PLACE")]
+    pub output: String,
+    /// What the files are; json is one object a line
+    #[arg(long, value_enum, default_value_t = JobFormat::Parquet)]
+    pub format: JobFormat,
+    /// Columns that make folders, as Hive names them
+    #[arg(long, value_name = "COLUMN,...", value_delimiter = ',')]
+    pub partition_by: Vec<String>,
+    /// Replace an earlier result
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Memory of sorts, joins and aggregates, MiB; beyond it they spill to disk
+    #[arg(long, value_name = "MIB", default_value = "512", value_parser = flags::memory_limit)]
+    pub memory_limit: usize,
+    /// Most that spills at once, MiB
+    #[arg(long, value_name = "MIB", default_value = "51200", value_parser = flags::spill_limit)]
+    pub spill_limit: u64,
+    /// Begin again so often where a server was away
+    #[arg(long, value_name = "N", default_value = "3", value_parser = flags::retries)]
+    pub retries: u32,
+    /// Stop after so many seconds, all tries together
+    #[arg(long, value_name = "SECONDS", default_value = "21600", value_parser = flags::timeout)]
+    pub timeout: u64,
+    /// Read the lake alone, without what the log holds behind it
+    #[arg(long)]
+    pub lake_only: bool,
+    /// Say what would be done; read no rows and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobFormat {
+    Parquet,
+    Csv,
+    Json,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct JobHistoryArgs {
+    /// Only this job
+    pub name: Option<String>,
+    /// Most runs shown
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub limit: usize,
 }
 
 #[derive(Args, Clone, Debug)]

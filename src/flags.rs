@@ -41,6 +41,37 @@ pub fn mapping(text: &str) -> Result<(String, String), String> {
     parse_mapping(text).map_err(|_| expected())
 }
 
+/// `--param`
+pub fn assignment(text: &str) -> Result<(String, String), String> {
+    let expected = "expected name=value, such as from=2026-03-01";
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_owned(), value.to_owned()))
+        }
+        _ => Err(expected.to_owned()),
+    }
+}
+
+/// `--memory-limit`, MiB.
+pub fn memory_limit(text: &str) -> Result<usize, String> {
+    within(text, 16..=1_048_576, "MiB")
+}
+
+/// `--spill-limit`, MiB.
+pub fn spill_limit(text: &str) -> Result<u64, String> {
+    within(text, 1..=1_073_741_824, "MiB")
+}
+
+/// `--retries`
+pub fn retries(text: &str) -> Result<u32, String> {
+    within(text, 0..=1_000, "a whole number")
+}
+
+/// `--timeout`, seconds.
+pub fn timeout(text: &str) -> Result<u64, String> {
+    within(text, 1..=172_800, "seconds")
+}
+
 /// `--to`, an instance's address without a slash at its end.
 pub fn address(text: &str) -> Result<String, String> {
     let is_http = |url: &url::Url| matches!(url.scheme(), "http" | "https") && url.has_host();

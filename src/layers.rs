@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use batch_layer::jobs::Scheduled;
 use event_log::EventLog;
 use event_log::registry::Registry;
 use fences::Fence;
@@ -15,6 +16,7 @@ use streets::StreetNetwork;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::jobs;
 use crate::platform::Platform;
 use crate::roles::Roles;
 
@@ -113,6 +115,19 @@ impl<'a> Layers<'a> {
         );
         self.start("batch layer", run);
         Ok(())
+    }
+
+    /// Results of SQL as files, when they are due.
+    pub fn jobs(&mut self, lake: Arc<Lake>, jobs: Vec<Scheduled>) {
+        if jobs.is_empty() {
+            return;
+        }
+        let deps = jobs::deps(&self.platform.config, lake, Some(self.log.clone()));
+        let shutdown = self.platform.shutdown.clone();
+        self.start("jobs", async move {
+            batch_layer::jobs::scheduler::run(deps, jobs, shutdown).await;
+            anyhow::Ok(())
+        });
     }
 
     /// The simulated city to the log.

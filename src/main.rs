@@ -6,6 +6,7 @@ mod commands;
 mod config;
 mod flags;
 mod instance;
+mod jobs;
 mod layers;
 mod platform;
 mod roles;

@@ -313,26 +313,31 @@ impl Platform {
 /// processes may read and write the same lake.
 pub async fn open_lake(config: &Config) -> Result<Arc<Lake>> {
     config.check_lake_keys()?;
-    let section = &config.s3;
     let url = config.lake_url();
+    let lake = Lake::open(LakeConfig {
+        url: url.clone(),
+        s3: s3_options(config),
+    });
+    lake.await
+        .with_context(|| format!("cannot open the lake at {url}"))
+}
+
+/// How buckets are reached, the lake's and others.
+pub fn s3_options(config: &Config) -> S3Options {
+    let section = &config.s3;
     let allow_http = section
         .endpoint
         .as_deref()
         .is_some_and(|endpoint| endpoint.starts_with("http://"));
-    let lake = Lake::open(LakeConfig {
-        url: url.clone(),
-        s3: S3Options {
-            endpoint: section.endpoint.clone(),
-            region: Some(section.region.clone()),
-            access_key_id: section.access_key_id.clone(),
-            secret_access_key: section.secret_access_key.clone(),
-            session_token: section.session_token.clone(),
-            allow_http,
-            virtual_hosted_style: section.virtual_hosted_style,
-        },
-    });
-    lake.await
-        .with_context(|| format!("cannot open the lake at {url}"))
+    S3Options {
+        endpoint: section.endpoint.clone(),
+        region: Some(section.region.clone()),
+        access_key_id: section.access_key_id.clone(),
+        secret_access_key: section.secret_access_key.clone(),
+        session_token: section.session_token.clone(),
+        allow_http,
+        virtual_hosted_style: section.virtual_hosted_style,
+    }
 }
 
 /// What computes views, as the speed layer judges.

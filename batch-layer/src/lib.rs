@@ -13,11 +13,13 @@
 //! - `upkeep`: small files into large ones, old dates and unneeded files away.
 //! - `views_upkeep`: views of dates whose rows have changed.
 //! - [`import`]: files of history, past the log.
+//! - [`jobs`]: results of SQL as files, by hand or on a schedule.
 
 mod buffer;
 mod dead_letters;
 mod flush;
 pub mod import;
+pub mod jobs;
 mod problems;
 mod upkeep;
 mod views_upkeep;

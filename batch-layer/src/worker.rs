@@ -282,12 +282,14 @@ impl Worker {
         let is_kept = |table: &Table| {
             let topic = match table {
                 Table::Stream(stream) => self.topics.topic(*stream).clone(),
-                Table::DeadLetters => self.topics.dead_letters(Stream::ALL[0]),
+                // No topic of its own: kept by whoever keeps the first stream's dead letters.
+                Table::DeadLetters | Table::JobRuns => self.topics.dead_letters(Stream::ALL[0]),
                 // Views: by the one that keeps the first stream.
                 Table::View(_) | Table::Draft(_) => self.topics.topic(Stream::ALL[0]).clone(),
             };
             let table = match table {
                 Table::View(_) | Table::Draft(_) => Table::Stream(Stream::ALL[0]),
+                Table::JobRuns => Table::DeadLetters,
                 table => *table,
             };
             self.buffer.holds(table, &TopicPartition::new(topic, 0))

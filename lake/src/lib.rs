@@ -5,11 +5,13 @@
 //! (files + positions of one version) and query results. Promises: files and
 //! positions become visible in one atomic commit, and a commit that does not
 //! begin at the stored position is refused. Never: reads the environment, and
-//! never lets SQL change anything.
+//! never lets SQL change anything. Results of jobs leave by [`export`].
 
 mod config;
 mod delta;
 mod error;
+pub mod export;
+pub mod job_runs;
 mod lake;
 mod layout;
 pub mod maintain;

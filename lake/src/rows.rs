@@ -101,7 +101,7 @@ impl RowBuilder {
     /// No rows of `table` yet.
     ///
     /// # Panics
-    /// For a view: no topic holds its rows.
+    /// For a view or the runs of jobs: no topic holds their rows.
     pub fn new(table: Table) -> Self {
         match table {
             Table::View(view) | Table::Draft(view) => {
@@ -109,6 +109,7 @@ impl RowBuilder {
             }
             Table::Stream(stream) => Self::Events(ColumnBuilder::new(stream)),
             Table::DeadLetters => Self::DeadLetters(DeadLetterBuilder::new()),
+            Table::JobRuns => panic!("{table} is written by runs, not read from the log"),
         }
     }
 

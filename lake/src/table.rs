@@ -5,7 +5,7 @@ use std::fmt;
 use arrow::datatypes::SchemaRef;
 use events::Stream;
 
-use crate::View;
+use crate::{View, job_runs};
 
 /// One table. Its name is the folder's name and the SQL name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,6 +18,8 @@ pub enum Table {
     View(View),
     /// A view computed beside the one in use, to be compared with it. Not listed.
     Draft(View),
+    /// What became of every run of a job; no topic feeds it.
+    JobRuns,
 }
 
 impl Table {
@@ -26,7 +28,7 @@ impl Table {
         Stream::ALL
             .into_iter()
             .map(Table::Stream)
-            .chain([Table::DeadLetters])
+            .chain([Table::DeadLetters, Table::JobRuns])
             .chain(View::ALL.into_iter().map(Table::View))
     }
 
@@ -42,6 +44,7 @@ impl Table {
             Table::DeadLetters => "dead_letters",
             Table::View(view) => view.name(),
             Table::Draft(view) => view.draft_name(),
+            Table::JobRuns => job_runs::TABLE,
         }
     }
 
@@ -56,6 +59,7 @@ impl Table {
             Table::Stream(stream) => stream.schema(),
             Table::DeadLetters => events::dead_letter::schema(),
             Table::View(view) | Table::Draft(view) => view.schema(),
+            Table::JobRuns => job_runs::schema(),
         }
     }
 }

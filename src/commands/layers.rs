@@ -5,6 +5,7 @@ use anyhow::Result;
 use crate::cli::SpeedArgs;
 use crate::commands::up;
 use crate::config::Config;
+use crate::jobs;
 use crate::layers::Layers;
 use crate::platform::Platform;
 
@@ -21,11 +22,13 @@ pub async fn speed(config: Config, args: &SpeedArgs) -> Result<()> {
 /// Log to lake.
 pub async fn batch(config: Config) -> Result<()> {
     let mut platform = Platform::for_one_role(config, "batch", false)?;
+    let jobs = jobs::scheduled(&platform.config)?;
     let lake = platform.open_lake().await?;
     let log = platform.open_log()?;
     let streets = platform.open_streets()?;
     let mut layers = Layers::new(&platform, log)?;
-    layers.batch(lake, streets)?;
+    layers.batch(lake.clone(), streets)?;
+    layers.jobs(lake, jobs);
     layers.finish().await
 }
 

@@ -19,7 +19,8 @@ use crate::commands::replay::stop_on_signal;
 use crate::config::Config;
 use crate::platform;
 use crate::terminal::{print, tell};
-use display::{Display, bytes};
+use display::Display;
+pub(super) use display::bytes;
 
 /// `citypulse compact`
 pub async fn compact(config: Config, args: CompactArgs) -> Result<()> {

@@ -5,6 +5,7 @@ mod config;
 mod doctor;
 mod generate;
 mod import;
+mod job;
 mod layers;
 mod maintain;
 mod recompute;
@@ -39,6 +40,7 @@ pub async fn run(cli: Cli) -> Result<()> {
             layers::serve(config).await
         }
         Command::Sql(args) => sql::run(config, args).await,
+        Command::Job(job) => job::run(config, job).await,
         Command::Compact(args) => maintain::compact(config, args).await,
         Command::Vacuum(args) => maintain::vacuum(config, args).await,
         Command::Retention(args) => maintain::retention(config, args).await,

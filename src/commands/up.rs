@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use crate::cli::UpArgs;
 use crate::commands::generate;
 use crate::config::Config;
+use crate::jobs;
 use crate::layers::Layers;
 use crate::platform::Platform;
 use crate::terminal;
@@ -15,6 +16,7 @@ use crate::terminal;
 /// Runs until told to stop.
 pub async fn run(mut config: Config, args: UpArgs) -> Result<()> {
     generate::apply(&args.generate, &mut config)?;
+    let jobs = jobs::scheduled(&config)?;
     let listener = listen(&config).await?;
     let address = address(&listener)?;
     let mut platform = Platform::new(config)?;
@@ -29,7 +31,8 @@ pub async fn run(mut config: Config, args: UpArgs) -> Result<()> {
     let mut layers = Layers::new(&platform, log)?;
     layers.serving(listener, hot.clone(), lake.clone(), streets.clone())?;
     layers.speed(hot, streets.clone(), false);
-    layers.batch(lake, streets.clone())?;
+    layers.batch(lake.clone(), streets.clone())?;
+    layers.jobs(lake, jobs);
     if !args.no_generators {
         layers.generators(streets);
     }

@@ -4,6 +4,7 @@
 
 mod backends;
 mod environment;
+mod jobs;
 mod masked;
 mod problems;
 mod validate;
@@ -24,6 +25,7 @@ pub use backends::{
     HotBackend, HotSection, KafkaSection, LakeSection, LogBackend, LogSection, RedisSection,
     S3Section, TopicsSection,
 };
+pub use jobs::JobSection;
 pub use problems::ConfigError;
 pub use work::{
     BatchSection, CitySection, MaintenanceSection, QuerySection, RetentionSection, ServerSection,
@@ -54,6 +56,9 @@ pub struct Config {
     pub query: QuerySection,
     pub server: ServerSection,
     pub http: HttpConfig,
+    /// `[[jobs]]`: SQL whose result goes to files on a schedule.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub jobs: Vec<JobSection>,
 }
 
 impl Default for Config {
@@ -77,6 +82,7 @@ impl Default for Config {
             query: QuerySection::default(),
             server: ServerSection::default(),
             http: HttpConfig::default(),
+            jobs: Vec::new(),
         }
     }
 }

@@ -60,6 +60,7 @@ impl Config {
             });
         }
         self.validate_redis()?;
+        super::jobs::validate(&self.jobs)?;
         self.generators.validate().map_err(ConfigError::Senseless)
     }
 
@@ -235,7 +236,7 @@ impl Config {
     }
 }
 
-fn in_range(key: &str, value: f64, ok: bool, expected: &str) -> Result<(), ConfigError> {
+pub(super) fn in_range(key: &str, value: f64, ok: bool, expected: &str) -> Result<(), ConfigError> {
     match ok {
         true => Ok(()),
         false => Err(ConfigError::Value {

@@ -112,11 +112,13 @@ pub struct RetentionSection {
     pub alerts: u32,
     pub windows: u32,
     pub dead_letters: u32,
+    pub job_runs: u32,
     /// Rows that arrived less than this many days ago are kept although their date is
     /// too old, unless `citypulse retention` is run by hand.
     pub grace_days: u32,
 }
 
+const YEARS_2: u32 = 731;
 const YEARS_7: u32 = 2_557;
 const YEARS_10: u32 = 3_653;
 
@@ -131,6 +133,7 @@ impl Default for RetentionSection {
             alerts: 0,
             windows: 0,
             dead_letters: 0,
+            job_runs: YEARS_2,
             grace_days: 30,
         }
     }
@@ -150,6 +153,7 @@ impl RetentionSection {
             Table::DeadLetters => self.dead_letters,
             // Small, and what is left of raw rows that are gone.
             Table::View(_) | Table::Draft(_) => 0,
+            Table::JobRuns => self.job_runs,
         }
     }
 }

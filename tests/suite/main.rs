@@ -11,6 +11,7 @@ mod endpoints;
 mod exactly_once;
 mod exactness;
 mod existing_producers;
+mod jobs;
 mod living_city;
 mod outage;
 mod pressure;

@@ -86,7 +86,8 @@ pub enum Freshness {
 /// What queries and followers share.
 pub(crate) struct Shared {
     pub(crate) lake: Arc<Lake>,
-    pub(crate) log: Arc<dyn EventLog>,
+    /// `None` where only the lake is asked; then there are no sources either.
+    pub(crate) log: Option<Arc<dyn EventLog>>,
     pub(crate) sources: HashMap<Topic, Source>,
     pub(crate) config: QueryConfig,
     pub(crate) tail: Mutex<Tail>,
@@ -100,7 +101,10 @@ pub(crate) struct Shared {
 impl Shared {
     /// The retained ranges of a topic; none while it does not exist.
     pub(crate) async fn bounds(&self, topic: &Topic) -> QueryResult<Vec<Bounds>> {
-        match self.log.bounds(topic).await {
+        let Some(log) = &self.log else {
+            return Ok(Vec::new());
+        };
+        match log.bounds(topic).await {
             Ok(bounds) => Ok(bounds),
             Err(event_log::Error::UnknownTopic(_)) => Ok(Vec::new()),
             Err(error) => Err(QueryError::from_log(error)),
@@ -133,10 +137,24 @@ impl SqlEngine {
         topics: TopicNames,
         config: QueryConfig,
     ) -> QueryResult<Arc<Self>> {
+        Self::with_sources(lake, Some(log), sources(&topics), config)
+    }
+
+    /// Asks the lake alone, as of its newest version.
+    pub fn over_lake(lake: Arc<Lake>, config: QueryConfig) -> QueryResult<Arc<Self>> {
+        Self::with_sources(lake, None, HashMap::new(), config)
+    }
+
+    fn with_sources(
+        lake: Arc<Lake>,
+        log: Option<Arc<dyn EventLog>>,
+        sources: HashMap<Topic, Source>,
+        config: QueryConfig,
+    ) -> QueryResult<Arc<Self>> {
         let state = base_state(&config, lake.store())?;
         let places = Arc::new(Semaphore::new(config.max_concurrent.max(1)));
         let shared = Arc::new(Shared {
-            sources: sources(&topics),
+            sources,
             lake,
             log,
             config,
@@ -203,6 +221,18 @@ impl SqlEngine {
         self.threads.run(start).await
     }
 
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    pub(crate) fn state(&self) -> &SessionState {
+        &self.state
+    }
+
+    pub(crate) fn threads(&self) -> &QueryThreads {
+        &self.threads
+    }
+
     async fn place(&self) -> QueryResult<OwnedSemaphorePermit> {
         let busy = || QueryError::Busy {
             limit: self.shared.config.max_concurrent,
@@ -257,7 +287,10 @@ pub(crate) async fn run_pinned(
 
 /// Keeps the versions that a query reads until its stream is dropped: vacuum leaves
 /// the files of a version that somebody holds.
-fn hold(rows: SendableRecordBatchStream, held: Vec<Arc<Snapshot>>) -> SendableRecordBatchStream {
+pub(crate) fn hold(
+    rows: SendableRecordBatchStream,
+    held: Vec<Arc<Snapshot>>,
+) -> SendableRecordBatchStream {
     let schema = rows.schema();
     let rows = rows.inspect(move |_| {
         let _ = &held;

@@ -123,6 +123,10 @@ fn from_arrow(error: &ArrowError) -> QueryError {
         | ArrowError::ComputeError(text)
         | ArrowError::ArithmeticOverflow(text)
         | ArrowError::InvalidArgumentError(text) => QueryError::User(sentence(text)),
+        // The one word there is for a full spill folder.
+        ArrowError::IoError(text, _) if text.contains("spilling process") => {
+            QueryError::Resources(sentence(text))
+        }
         ArrowError::ExternalError(external) => from_external(external.as_ref()),
         other => QueryError::Internal(other.to_string()),
     }

@@ -54,8 +54,10 @@ async fn follow_once(
         wait(REFRESH_INTERVAL, shutdown).await;
         return Ok(());
     }
-    let mut reader = shared
-        .log
+    let Some(log) = &shared.log else {
+        return Ok(()); // without a log there are no positions
+    };
+    let mut reader = log
         .read_from(&positions)
         .await
         .map_err(QueryError::from_log)?;

@@ -5,6 +5,7 @@
 //! - [`provider`], [`files`], [`log_range`]: a pinned table as a plan.
 //! - [`engine`]: the door, with [`session`], [`statement`], [`catalog`], [`guard`].
 //! - [`bounded`], [`growth`]: functions whose results could be far too large.
+//! - [`job`], [`params`]: queries with parameters, for results that go to files.
 //! - [`output`]: results as bytes.
 
 mod bounded;
@@ -15,8 +16,10 @@ mod files;
 mod follower;
 mod growth;
 mod guard;
+mod job;
 mod log_range;
 pub mod output;
+mod params;
 mod pin;
 mod plan_check;
 mod provider;
@@ -28,5 +31,7 @@ mod threads;
 
 pub use engine::{Freshness, QueryConfig, SqlEngine};
 pub use error::{QueryError, QueryResult};
+pub use job::{PinnedVersion, Prepared, ReadCounter, check_job};
+pub use params::{Declared, ParameterType, ParameterValue, Parameters};
 pub(crate) use provider::conform;
 pub use reader::LakeReader;

@@ -137,7 +137,7 @@ pub async fn encode_all(
 }
 
 /// Two columns of one name (of a join) would be one JSON field: the second gets a number.
-fn unique_names(schema: &Schema) -> SchemaRef {
+pub(crate) fn unique_names(schema: &Schema) -> SchemaRef {
     let mut taken = HashSet::new();
     let fields = schema.fields().iter().map(|field| {
         let mut name = field.name().clone();
@@ -323,7 +323,7 @@ fn append_objects(
     Ok(())
 }
 
-fn ndjson(batch: &RecordBatch) -> Result<Bytes, ArrowError> {
+pub(crate) fn ndjson(batch: &RecordBatch) -> Result<Bytes, ArrowError> {
     let mut writer = WriterBuilder::new()
         .with_explicit_nulls(true)
         .build::<_, LineDelimited>(Vec::new());
@@ -332,7 +332,7 @@ fn ndjson(batch: &RecordBatch) -> Result<Bytes, ArrowError> {
     Ok(writer.into_inner().into())
 }
 
-fn csv(batch: &RecordBatch, with_header: bool) -> Result<Bytes, ArrowError> {
+pub(crate) fn csv(batch: &RecordBatch, with_header: bool) -> Result<Bytes, ArrowError> {
     let mut bytes = Vec::new();
     let batch = flat(batch)?;
     let mut writer = arrow::csv::WriterBuilder::new()

@@ -45,10 +45,11 @@ impl Shared {
             view = self.view(table).await?;
         }
         let ranges = ranges_behind(&view, &bounds);
-        let ranges = (!ranges.is_empty()).then(|| {
+        let log = self.log.clone().filter(|_| !ranges.is_empty());
+        let ranges = log.map(|log| {
             metrics::counter!("citypulse_sql_log_reads_total").increment(1);
             LogRanges {
-                log: self.log.clone(),
+                log,
                 table,
                 ranges,
                 seen: view.seen.clone(),

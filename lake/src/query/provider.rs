@@ -53,6 +53,11 @@ impl PinnedTable {
         })
     }
 
+    /// Whether there are rows beyond the snapshot.
+    pub(crate) fn has_tail(&self) -> bool {
+        !self.rows.is_empty() || self.ranges.is_some()
+    }
+
     fn tail_plan(
         &self,
         state: &dyn Session,

@@ -19,6 +19,11 @@ use crate::query::{QueryError, QueryResult};
 /// Footers of Parquet files kept in memory, bytes.
 const METADATA_CACHE_BYTES: usize = 64 << 20;
 
+/// Least memory of one of the parts that work side by side.
+const PARTITION_BYTES: usize = 32 << 20;
+/// What a sort keeps free to merge what it has spilled, where there is enough.
+const SORT_MERGE_BYTES: usize = 10 << 20;
+
 /// The state that every query starts from.
 pub(crate) fn base_state(
     config: &QueryConfig,
@@ -28,6 +33,12 @@ pub(crate) fn base_state(
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(true);
+    // Each partition of a sort holds memory for its merge: there must be enough for all.
+    let partitions = (config.memory_bytes / PARTITION_BYTES).clamp(1, session.target_partitions());
+    let for_merge = config.memory_bytes / (8 * partitions);
+    session = session
+        .with_target_partitions(partitions)
+        .with_sort_spill_reservation_bytes(for_merge.min(SORT_MERGE_BYTES));
     let options = session.options_mut();
     options.execution.time_zone = Some("UTC".to_owned());
     // Columns are Utf8 in lake and tail; a mix would have to be converted.

@@ -1,0 +1,164 @@
+//! Which process begins a run. Three counters of the table `job_runs` say for each job
+//! what is stored about its runs; a commit that changes them is refused unless they
+//! are as its writer believes, so of several processes one gets through. The row that
+//! says that a run began or ended is in the same commit.
+
+use std::sync::Arc;
+
+use events::{Advance, TopicPartition};
+use lake::job_runs::JobRun;
+use lake::{Commit, Error, Lake, Table};
+
+use super::schedule::Stored;
+
+const TABLE: Table = Table::JobRuns;
+
+/// A job's counters.
+pub(crate) struct Claims {
+    lake: Arc<Lake>,
+    job: String,
+}
+
+impl Claims {
+    pub(crate) fn new(lake: Arc<Lake>, job: &str) -> Self {
+        Self {
+            lake,
+            job: job.to_owned(),
+        }
+    }
+
+    fn counter(&self, number: i32) -> TopicPartition {
+        TopicPartition::new(format!("job:{}", self.job).as_str(), number)
+    }
+
+    /// As it is stored now.
+    pub(crate) async fn stored(&self) -> Result<Stored, Error> {
+        let snapshot = self.lake.refresh(TABLE).await?;
+        let counter = |number| snapshot.positions.get(&self.counter(number)).copied();
+        Ok(Stored {
+            scheduled_us: counter(0),
+            lease_us: counter(1).unwrap_or(0),
+            tries: counter(2).unwrap_or(0),
+        })
+    }
+
+    /// Goes from one state to another, with a row that says why. `false` where somebody
+    /// else has changed it.
+    pub(crate) async fn change(
+        &self,
+        from: &Stored,
+        to: &Stored,
+        row: Option<&JobRun>,
+    ) -> Result<bool, Error> {
+        let files = match row {
+            Some(row) => {
+                let rows = JobRun::to_rows(std::slice::from_ref(row));
+                let rows = rows.map_err(|error| Error::Schema {
+                    table: TABLE.name().to_owned(),
+                    reason: error.to_string(),
+                })?;
+                self.lake.write_files(TABLE, vec![rows]).await?
+            }
+            None => Vec::new(),
+        };
+        let values = [
+            (from.scheduled_us.unwrap_or(0), to.scheduled_us.unwrap_or(0)),
+            (from.lease_us, to.lease_us),
+            (from.tries, to.tries),
+        ];
+        let advances = (0..).zip(values).map(|(number, (from, to))| Advance {
+            partition: self.counter(number),
+            from,
+            to,
+        });
+        let commit = Commit {
+            files,
+            advances: advances.collect(),
+            ..Commit::default()
+        };
+        match self.lake.commit(TABLE, &commit).await {
+            Ok(_) => Ok(true),
+            Err(Error::PositionMoved { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Adds a row about a run that nobody else can have begun.
+pub(crate) async fn note(lake: &Lake, row: &JobRun) -> Result<(), Error> {
+    let rows = JobRun::to_rows(std::slice::from_ref(row)).map_err(|error| Error::Schema {
+        table: TABLE.name().to_owned(),
+        reason: error.to_string(),
+    })?;
+    let commit = Commit {
+        files: lake.write_files(TABLE, vec![rows]).await?,
+        ..Commit::default()
+    };
+    lake.commit(TABLE, &commit).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use lake::{LakeConfig, S3Options};
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn of_many_who_claim_the_same_run_one_gets_it() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let config = LakeConfig {
+            url: folder.path().display().to_string(),
+            s3: S3Options::default(),
+        };
+        let claim = |number: i64| {
+            let config = config.clone();
+            async move {
+                // A lake of its own is what another process has.
+                let lake = Lake::open(config).await.expect("a lake");
+                let claims = Claims::new(lake, "daily");
+                let stored = claims.stored().await.expect("what is stored");
+                let to = Stored {
+                    scheduled_us: Some(1_000),
+                    lease_us: 2_000 + number,
+                    tries: 1,
+                };
+                let row = JobRun {
+                    job: "daily".into(),
+                    run_id: number.to_string(),
+                    state: "running".into(),
+                    ..JobRun::default()
+                };
+                let taken = stored.scheduled_us.is_none()
+                    && claims
+                        .change(&stored, &to, Some(&row))
+                        .await
+                        .expect("an answer");
+                taken.then_some(to)
+            }
+        };
+        let claimed = futures::future::join_all((0..6).map(claim)).await;
+        let winners: Vec<_> = claimed.into_iter().flatten().collect();
+        assert_eq!(winners.len(), 1, "{winners:?}");
+        let lake = Lake::open(config.clone()).await.expect("a lake");
+        let claims = Claims::new(Arc::clone(&lake), "daily");
+        assert_eq!(claims.stored().await.expect("what is stored"), winners[0]);
+        let snapshot = lake.refresh(TABLE).await.expect("a snapshot");
+        assert_eq!(snapshot.rows(), Some(1), "the losers' rows are not in");
+        let later = Stored {
+            lease_us: 0,
+            ..winners[0]
+        };
+        assert!(
+            claims
+                .change(&winners[0], &later, None)
+                .await
+                .expect("an answer")
+        );
+        assert!(
+            !claims
+                .change(&winners[0], &winners[0], None)
+                .await
+                .expect("an answer")
+        );
+    }
+}

@@ -1,0 +1,268 @@
+//! Begins runs when they are due, in whichever process is first.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use events::backoff::Backoff;
+use lake::export::Exported;
+use lake::job_runs::JobRun;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::claim::Claims;
+use super::run::{self, JobError};
+use super::schedule::{Schedule, Step, Stored, TRIES_MAX, step};
+use super::{Job, JobDeps, RunOf, now_us};
+
+/// A run belongs to its process for this long after the last sign of life.
+const LEASE: Duration = Duration::from_secs(60);
+const RENEW_EVERY: Duration = Duration::from_secs(20);
+/// At least so often a process looks whether another one has died.
+const LOOK_EVERY: Duration = Duration::from_secs(20);
+/// How long the end of a run is tried to be noted before it is left to the lease.
+const NOTE_WITHIN: Duration = Duration::from_secs(120);
+/// The same while the process stops.
+const NOTE_WHILE_STOPPING: Duration = Duration::from_secs(3);
+
+/// A job and when it runs.
+#[derive(Clone, Debug)]
+pub struct Scheduled {
+    /// What.
+    pub job: Job,
+    /// When.
+    pub schedule: Schedule,
+}
+
+/// Runs jobs when they are due until `stop`. A run that is under way then is given up
+/// and taken up by another process, or the next one.
+pub async fn run(deps: JobDeps, jobs: Vec<Scheduled>, stop: CancellationToken) {
+    let mut loops = JoinSet::new();
+    for scheduled in jobs {
+        let (deps, stop) = (deps.clone(), stop.clone());
+        loops.spawn(async move { follow(&deps, &scheduled, &stop).await });
+    }
+    while loops.join_next().await.is_some() {}
+}
+
+async fn follow(deps: &JobDeps, scheduled: &Scheduled, stop: &CancellationToken) {
+    let claims = Claims::new(Arc::clone(&deps.lake), &scheduled.job.name);
+    let mut backoff = Backoff::new();
+    while !stop.is_cancelled() {
+        let pause = match turn(deps, scheduled, &claims, stop).await {
+            Ok(pause) => {
+                backoff.reset();
+                pause
+            }
+            Err(error) => {
+                tracing::warn!(job = scheduled.job.name, %error, "cannot tell whether the job is due; trying again");
+                backoff.next_delay()
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+/// Does what is to be done now and says how long there is nothing more.
+async fn turn(
+    deps: &JobDeps,
+    scheduled: &Scheduled,
+    claims: &Claims,
+    stop: &CancellationToken,
+) -> Result<Duration, lake::Error> {
+    let stored = claims.stored().await?;
+    let now_us = now_us();
+    let (scheduled_us, tries) = match step(&scheduled.schedule, &stored, now_us) {
+        Step::Register => {
+            let registered = Stored {
+                scheduled_us: Some(now_us),
+                ..Stored::default()
+            };
+            claims.change(&stored, &registered, None).await?;
+            return Ok(Duration::ZERO);
+        }
+        Step::Wait { until_us } => {
+            let wait_us = u64::try_from(until_us.saturating_sub(now_us)).unwrap_or(0);
+            return Ok(Duration::from_micros(wait_us).min(LOOK_EVERY));
+        }
+        Step::Begin { scheduled_us } => (scheduled_us, 1),
+        Step::TakeOver { scheduled_us } => (scheduled_us, stored.tries + 1),
+        Step::GiveUp { scheduled_us } => {
+            let run = RunOf::scheduled(&scheduled.job.name, scheduled_us);
+            let mut row = row_of(&scheduled.job, &run, "failed");
+            row.ended_us = Some(now_us);
+            row.error = Some(format!(
+                "given up: the process died in each of {TRIES_MAX} tries"
+            ));
+            let over = Stored {
+                lease_us: 0,
+                ..stored
+            };
+            claims.change(&stored, &over, Some(&row)).await?;
+            return Ok(Duration::ZERO);
+        }
+    };
+    let claimed = Stored {
+        scheduled_us: Some(scheduled_us),
+        lease_us: now_us + us(LEASE),
+        tries,
+    };
+    let run = RunOf::scheduled(&scheduled.job.name, scheduled_us);
+    let row = row_of(&scheduled.job, &run, "running");
+    if claims.change(&stored, &claimed, Some(&row)).await? {
+        execute(deps, &scheduled.job, &run, claims, claimed, stop).await;
+    }
+    Ok(Duration::ZERO)
+}
+
+/// Runs what is claimed, keeps the claim meanwhile, and notes how it ended.
+async fn execute(
+    deps: &JobDeps,
+    job: &Job,
+    run: &RunOf,
+    claims: &Claims,
+    mut claimed: Stored,
+    stop: &CancellationToken,
+) {
+    tracing::info!(job = job.name, run_id = run.id, "run begins");
+    let cancel = stop.child_token();
+    let mut ignore = |_| {};
+    let outcome = {
+        let running = run::run(deps, job, run, &mut ignore, &cancel);
+        tokio::pin!(running);
+        loop {
+            let renew_at = Instant::now() + RENEW_EVERY;
+            tokio::select! {
+                outcome = &mut running => break outcome,
+                () = tokio::time::sleep_until(renew_at), if !cancel.is_cancelled() => {
+                    if !renew(claims, &mut claimed).await {
+                        tracing::warn!(job = job.name, run_id = run.id, "the run was taken over by another process; stopping it here");
+                        cancel.cancel();
+                    }
+                }
+            }
+        }
+    };
+    if cancel.is_cancelled() && !stop.is_cancelled() {
+        return; // somebody else's by now
+    }
+    let is_interrupted = matches!(outcome, Err(JobError::Cancelled));
+    let ended = Stored {
+        // An expired lease: whoever looks next takes the run up at once.
+        lease_us: i64::from(is_interrupted),
+        // A try that was stopped in good order is none that died.
+        tries: claimed.tries - i64::from(is_interrupted),
+        ..claimed
+    };
+    let row = ending(job, run, &outcome);
+    say(job, run, &row);
+    let within = match stop.is_cancelled() {
+        true => NOTE_WHILE_STOPPING,
+        false => NOTE_WITHIN,
+    };
+    let noted = note_end(claims, &claimed, &ended, &row);
+    if tokio::time::timeout(within, noted).await.is_err() {
+        tracing::warn!(
+            job = job.name,
+            run_id = run.id,
+            "could not note how the run ended; it is looked at again when its lease is over"
+        );
+    }
+}
+
+/// `false` where the claim is lost: to somebody else, or because its end came before
+/// the lake could be written.
+async fn renew(claims: &Claims, claimed: &mut Stored) -> bool {
+    let renewed = Stored {
+        lease_us: now_us() + us(LEASE),
+        ..*claimed
+    };
+    match claims.change(claimed, &renewed, None).await {
+        Ok(true) => {
+            *claimed = renewed;
+            true
+        }
+        Ok(false) => false,
+        Err(error) => {
+            tracing::warn!(%error, "cannot renew the claim on a run; trying again");
+            now_us() < claimed.lease_us - us(RENEW_EVERY)
+        }
+    }
+}
+
+async fn note_end(claims: &Claims, claimed: &Stored, ended: &Stored, row: &JobRun) {
+    let mut backoff = Backoff::new();
+    while let Err(error) = claims.change(claimed, ended, Some(row)).await {
+        tracing::warn!(%error, "cannot note how a run ended; trying again");
+        tokio::time::sleep(backoff.next_delay()).await;
+    }
+}
+
+fn say(job: &Job, run: &RunOf, row: &JobRun) {
+    metrics::counter!("citypulse_job_runs_total", "job" => job.name.clone(), "state" => row.state.clone())
+        .increment(1);
+    match &row.error {
+        None => tracing::info!(
+            job = job.name,
+            run_id = run.id,
+            rows = row.rows,
+            bytes = row.bytes,
+            output = row.output,
+            "run succeeded"
+        ),
+        Some(error) => {
+            tracing::warn!(
+                job = job.name,
+                run_id = run.id,
+                state = row.state,
+                error,
+                "run ended without a result"
+            );
+        }
+    }
+}
+
+fn us(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// The row about a run that is in that state now.
+fn row_of(job: &Job, run: &RunOf, state: &str) -> JobRun {
+    let trigger = match run.scheduled_us {
+        Some(_) => "schedule",
+        None => "command",
+    };
+    JobRun {
+        job: job.name.clone(),
+        run_id: run.id.clone(),
+        trigger: trigger.to_owned(),
+        state: state.to_owned(),
+        scheduled_us: run.scheduled_us,
+        started_us: run.started_us,
+        output: run.output(&job.output),
+        timestamp_us: now_us(),
+        ..JobRun::default()
+    }
+}
+
+/// The row about how a run ended.
+pub fn ending(job: &Job, run: &RunOf, outcome: &Result<Exported, JobError>) -> JobRun {
+    let state = match outcome {
+        Ok(_) => "succeeded",
+        Err(JobError::Cancelled) => "cancelled",
+        Err(_) => "failed",
+    };
+    let mut row = row_of(job, run, state);
+    row.ended_us = Some(row.timestamp_us);
+    match outcome {
+        Ok(done) => {
+            row.rows = i64::try_from(done.rows).ok();
+            row.bytes = i64::try_from(done.bytes).ok();
+        }
+        Err(error) => row.error = Some(error.to_string()),
+    }
+    row
+}

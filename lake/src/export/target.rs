@@ -1,0 +1,318 @@
+//! Where a result goes, and whether it may.
+
+use std::path::{Component, Path as FilePath, PathBuf};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::ExportError;
+use super::bucket::{Bucket, BucketFile, BucketStaging};
+use super::folder::{Folder, FolderFile, FolderStaging};
+use super::names::is_ours;
+use crate::storage::Storage;
+use crate::{LakeConfig, S3Options};
+
+/// A folder or a prefix in a bucket.
+#[derive(Clone)]
+pub struct Target {
+    url: String,
+    place: Place,
+}
+
+#[derive(Clone)]
+enum Place {
+    Folder(Folder),
+    Bucket(Bucket),
+}
+
+/// A result in the making.
+pub(crate) enum Staging {
+    Folder(FolderStaging),
+    Bucket(BucketStaging),
+}
+
+/// A file of it.
+pub(crate) enum StagedFile {
+    Folder(FolderFile),
+    Bucket(BucketFile),
+}
+
+/// What `_SUCCESS` says: which files the result has, and where it comes from.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Manifest {
+    /// The job's name.
+    pub job: String,
+    /// The run's id.
+    pub run_id: String,
+    /// `citypulse VERSION`
+    pub written_by: String,
+    /// When the run began, RFC 3339.
+    pub started: String,
+    /// `parquet`, `csv` or `json` (one object a line).
+    pub format: String,
+    /// Columns that are in the folders' names and not in the files.
+    pub partition_by: Vec<String>,
+    /// The values of the statement's parameters.
+    pub parameters: std::collections::BTreeMap<String, String>,
+    /// The Delta version of each table that was read; null for one that did not exist.
+    pub tables: std::collections::BTreeMap<String, Option<u64>>,
+    /// Tables of which records of the log were read behind that version.
+    pub with_tail: Vec<String>,
+    /// Rows of all files.
+    pub rows: u64,
+    /// Size of all files.
+    pub bytes: u64,
+    /// All of them.
+    pub files: Vec<ManifestFile>,
+}
+
+/// A file of a result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestFile {
+    /// From the target on.
+    pub path: String,
+    /// Its rows.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+}
+
+impl Target {
+    /// A folder (plain path or `file:///...`) or `s3://bucket/prefix`. Nothing is
+    /// created or contacted yet. `lake_url` is where the tables are: nothing may be
+    /// written among them.
+    ///
+    /// # Errors
+    /// [`ExportError::Refused`] that says what is wrong with it.
+    pub fn open(url: &str, s3: &S3Options, lake_url: &str) -> Result<Self, ExportError> {
+        let shown = url.trim_end_matches('/').to_owned();
+        if shown.is_empty() {
+            return Err(ExportError::refused(
+                url,
+                "expected a folder or s3://bucket/prefix",
+            ));
+        }
+        let place = match shown.split_once("://") {
+            Some(("s3" | "s3a", path)) => {
+                if is_within(
+                    path,
+                    lake_url.split_once("://").map_or("", |(_, lake)| lake),
+                ) {
+                    return Err(among_tables(&shown, lake_url));
+                }
+                Place::Bucket(Bucket::new(Storage::open(&LakeConfig {
+                    url: shown.clone(),
+                    s3: s3.clone(),
+                })?))
+            }
+            Some(("file", path)) => Self::folder(FilePath::new(path), &shown, lake_url)?,
+            Some(_) => {
+                return Err(ExportError::refused(
+                    &shown,
+                    "has a scheme that is not supported; use a folder, file:///folder or s3://bucket/prefix",
+                ));
+            }
+            None => Self::folder(FilePath::new(&shown), &shown, lake_url)?,
+        };
+        Ok(Self { url: shown, place })
+    }
+
+    fn folder(path: &FilePath, shown: &str, lake_url: &str) -> Result<Place, ExportError> {
+        let path = absolute(path).map_err(|error| ExportError::io(shown, "no path", &error))?;
+        let lake = absolute(FilePath::new(lake_url));
+        if lake.is_ok_and(|lake| path.starts_with(&lake) || lake.starts_with(&path)) {
+            return Err(among_tables(shown, lake_url));
+        }
+        Ok(Place::Folder(Folder::new(path)))
+    }
+
+    /// As people know it.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Whether a result may be written there: where something is already, only with
+    /// `overwrite`, and only where jobs wrote all of it.
+    ///
+    /// # Errors
+    /// [`ExportError::Refused`] that says what is there and what to do.
+    pub async fn check(&self, overwrite: bool) -> Result<(), ExportError> {
+        let files = match &self.place {
+            Place::Folder(folder) if folder.path().is_file() => {
+                return Err(ExportError::refused(&self.url, "is a file; name a folder"));
+            }
+            Place::Folder(folder) => folder.files()?,
+            Place::Bucket(bucket) => bucket.files().await?,
+        };
+        let foreign = files.iter().find(|path| !is_ours(path));
+        let reason = match (foreign, overwrite) {
+            _ if files.is_empty() => return Ok(()),
+            (None, true) => return Ok(()),
+            (None, false) => format!(
+                "has a result already ({} files); choose another place, or replace it with --overwrite \
+                 (overwrite = true for a scheduled job)",
+                files.len()
+            ),
+            (Some(path), _) => {
+                format!("has {path}, which no job wrote; choose a place of its own for the result")
+            }
+        };
+        Err(ExportError::refused(&self.url, reason))
+    }
+
+    /// The manifest of the result that is there; `None` where none is, or another
+    /// program's.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub async fn manifest(&self) -> Result<Option<Manifest>, ExportError> {
+        let bytes = match &self.place {
+            Place::Folder(folder) => folder.manifest()?,
+            Place::Bucket(bucket) => bucket.manifest().await?,
+        };
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+
+    pub(crate) fn begin(&self, run_id: &str) -> Result<Staging, ExportError> {
+        match &self.place {
+            Place::Folder(folder) => folder.begin(run_id).map(Staging::Folder),
+            Place::Bucket(bucket) => Ok(Staging::Bucket(bucket.begin())),
+        }
+    }
+}
+
+fn among_tables(url: &str, lake_url: &str) -> ExportError {
+    ExportError::refused(
+        url,
+        format!("is among the tables of the lake at {lake_url}; choose another place"),
+    )
+}
+
+/// Whether one of two paths is the other or lies in it.
+fn is_within(one: &str, other: &str) -> bool {
+    let parts = |path: &str| -> Vec<String> {
+        path.split('/')
+            .filter(|part| !part.is_empty())
+            .map(str::to_owned)
+            .collect()
+    };
+    let (one, other) = (parts(one), parts(other));
+    !other.is_empty() && (one.starts_with(&other) || other.starts_with(&one))
+}
+
+/// Absolute and without `.` and `..`; nothing has to exist.
+fn absolute(path: &FilePath) -> std::io::Result<PathBuf> {
+    let mut whole = PathBuf::new();
+    for part in std::path::absolute(path)?.components() {
+        match part {
+            Component::ParentDir => {
+                whole.pop();
+            }
+            Component::CurDir => {}
+            part => whole.push(part),
+        }
+    }
+    Ok(whole)
+}
+
+impl Staging {
+    pub(crate) async fn create(&mut self, path: &str) -> Result<StagedFile, ExportError> {
+        match self {
+            Staging::Folder(staging) => staging.create(path).map(StagedFile::Folder),
+            Staging::Bucket(staging) => staging.create(path).await.map(StagedFile::Bucket),
+        }
+    }
+
+    pub(crate) async fn write(
+        &mut self,
+        file: &mut StagedFile,
+        bytes: &Bytes,
+    ) -> Result<(), ExportError> {
+        match (self, file) {
+            (Staging::Folder(staging), StagedFile::Folder(file)) => staging.write(file, bytes),
+            (Staging::Bucket(staging), StagedFile::Bucket(file)) => {
+                staging.write(file, bytes).await
+            }
+            _ => Err(mixed()),
+        }
+    }
+
+    // `&mut` throughout: an upload may be sent to another thread, not shared.
+
+    /// Until all of the file is with the storage.
+    pub(crate) async fn flush(&mut self, file: &mut StagedFile) -> Result<(), ExportError> {
+        match (self, file) {
+            (Staging::Folder(staging), StagedFile::Folder(file)) => staging.flush(file),
+            (Staging::Bucket(staging), StagedFile::Bucket(file)) => staging.flush(file).await,
+            _ => Err(mixed()),
+        }
+    }
+
+    /// The file is whole, and still invisible.
+    pub(crate) fn close(&mut self, file: StagedFile) {
+        if let (Staging::Bucket(staging), StagedFile::Bucket(file)) = (self, file) {
+            staging.close(file);
+        }
+    }
+
+    pub(crate) async fn publish(self, manifest: Bytes, overwrite: bool) -> Result<(), ExportError> {
+        match self {
+            Staging::Folder(staging) => staging.publish(&manifest, overwrite),
+            Staging::Bucket(staging) => staging.publish(manifest, overwrite).await,
+        }
+    }
+
+    /// Nothing of it remains.
+    pub(crate) async fn discard(self, in_work: Option<StagedFile>) {
+        if let Staging::Bucket(mut staging) = self {
+            if let Some(StagedFile::Bucket(file)) = in_work {
+                staging.discard_file(file).await;
+            }
+            staging.discard().await;
+        }
+    }
+}
+
+fn mixed() -> ExportError {
+    ExportError::Internal("a file of another target".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_written_among_the_tables() {
+        let open = |url: &str, lake: &str| {
+            let s3 = S3Options {
+                endpoint: None,
+                ..S3Options::default()
+            };
+            Target::open(url, &s3, lake)
+                .map(|_| ())
+                .map_err(|error| error.to_string())
+        };
+        for (url, lake) in [
+            ("data/lake", "data/lake"),
+            ("data/lake/gps_data/x", "data/lake"),
+            ("data", "data/lake"),
+            ("data/out/../lake", "data/lake"),
+            ("s3://city/lake/out", "s3://city/lake"),
+            ("s3://city/", "s3://city/lake"),
+        ] {
+            let error = open(url, lake).expect_err(url);
+            assert!(error.contains("among the tables"), "{url}: {error}");
+        }
+        for (url, lake) in [
+            ("data/reports", "data/lake"),
+            ("data/lake2", "data/lake"),
+            ("s3://city/lake2", "s3://city/lake"),
+            ("s3://reports/a", "s3://city/lake"),
+        ] {
+            assert_eq!(open(url, lake), Ok(()), "{url}");
+        }
+        let error = open("ftp://x/y", "data/lake").expect_err("a scheme");
+        assert!(error.contains("not supported"), "{error}");
+    }
+}
