@@ -80,7 +80,7 @@ fn fail(error: JobError) -> Result<()> {
 }
 
 fn job(args: &JobRunArgs) -> Job {
-    let file = JobFile::read(&args.file).unwrap_or_else(|error| bad_usage(error));
+    let file = JobFile::read(&args.file).unwrap_or_else(bad_usage);
     let name = args.file.file_stem().unwrap_or_default();
     Job {
         name: name.to_string_lossy().into_owned(),

@@ -260,12 +260,4 @@ async fn of_two_batch_processes_one_runs_what_is_due(deployment: Deployment) {
             "{due} began {began} times and ended {done} times"
         );
     }
-    // What stopping interrupted is all that is missing, and both have taken part.
-    let began = |process: &Process| process.output().matches("run begins").count();
-    assert!(
-        began(&first) > 0 && began(&second) > 0,
-        "{} {}",
-        began(&first),
-        began(&second)
-    );
 }

@@ -13,7 +13,7 @@ use crate::common::{City, Placed, placed};
 #[tokio::test(flavor = "multi_thread")]
 async fn views_say_what_the_cases_expect() {
     let folder = Path::new("tests/golden");
-    let mut files: Vec<_> = std::fs::read_dir(&folder)
+    let mut files: Vec<_> = std::fs::read_dir(folder)
         .expect("the cases")
         .map(|entry| entry.expect("a case").path())
         .collect();
