@@ -4,5 +4,6 @@
 need_rust
 "$ROOT/infra/dashboard.sh"
 cd "$ROOT"
-cargo build --release --bin citypulse
+# As the benchmarks build it, so that they share what is compiled.
+cargo build --release --workspace --bins
 echo "$CARGO_TARGET_DIR/release/citypulse"

@@ -44,6 +44,9 @@ pub struct Common {
     /// Address to listen on [default: 127.0.0.1]
     #[arg(long, global = true, value_name = "ADDRESS")]
     pub host: Option<String>,
+    /// Port of /livez, /readyz and /metrics of speed, batch and generate [default: none]
+    #[arg(long, global = true, value_name = "N")]
+    pub metrics_port: Option<u16>,
     /// Postgres wire port; this version has no such door yet
     #[arg(long, global = true, value_name = "N")]
     pub pg_port: Option<u16>,

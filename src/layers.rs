@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::jobs;
-use crate::platform::Platform;
+use crate::platform::{Platform, bind};
 use crate::roles::Roles;
 
 /// A process's layers, and the log that they share.
@@ -183,6 +183,24 @@ impl<'a> Layers<'a> {
             engine.run(shutdown).await;
             anyhow::Ok(())
         });
+        Ok(())
+    }
+
+    /// Liveness, readiness and metrics of a process that serves nothing else, where
+    /// the configuration names a port for them.
+    pub async fn operations(&mut self) -> Result<()> {
+        let server = &self.platform.config.server;
+        if server.metrics_port == 0 {
+            return Ok(());
+        }
+        let listener = bind(&server.host, server.metrics_port, "--metrics-port").await?;
+        let serving = serving_api::serve_operations(
+            listener,
+            self.platform.health.clone(),
+            install_metrics()?,
+            self.platform.shutdown.clone(),
+        );
+        self.roles.start("operations", serving);
         Ok(())
     }
 

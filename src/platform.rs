@@ -17,6 +17,7 @@ use lake::maintain::{CompactOptions, Retention, VacuumOptions};
 use lake::query::{QueryConfig, SqlEngine};
 use lake::{Lake, LakeConfig, S3Options, Table};
 use streets::StreetNetwork;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use views::ViewsConfig;
@@ -58,6 +59,19 @@ async fn try_to_create(
         Ok(()) => Ok(Ok(())),
         Err(error) if error.is_retryable() => Ok(Err(error.to_string())),
         Err(error) => Err(error).context("cannot create the topics"),
+    }
+}
+
+/// Takes a port that `flag` chooses.
+pub async fn bind(host: &str, port: u16, flag: &str) -> Result<TcpListener> {
+    match TcpListener::bind((host, port)).await {
+        Ok(listener) => Ok(listener),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            bail!(
+                "port {port} on {host} is in use; stop what listens there or choose another with {flag}"
+            )
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot listen on {host}:{port}")),
     }
 }
 

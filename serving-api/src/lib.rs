@@ -30,6 +30,7 @@ mod lag;
 mod listener;
 mod mirror;
 mod observe;
+mod operations;
 mod params;
 mod probe;
 mod problem;
@@ -46,6 +47,7 @@ mod ws;
 
 pub use config::HttpConfig;
 pub use error::{Error, Result};
+pub use operations::serve_operations;
 pub use serve::serve;
 pub use sql::{LakePositions, QueryEngine};
 pub use state::Deps;

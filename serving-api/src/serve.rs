@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::serve::ListenerExt;
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -44,7 +45,7 @@ pub async fn serve(listener: TcpListener, deps: Deps, shutdown: CancellationToke
     let app = Shared::new(deps, mirror, stop.clone());
     let prober = tokio::spawn(probe::run(app.clone(), stop.clone()));
     let lag = tokio::spawn(lag::run(app.clone(), stop.clone()));
-    let upkeep = tokio::spawn(fold_metrics(app.clone(), stop.clone()));
+    let upkeep = tokio::spawn(fold_metrics(app.deps.metrics.clone(), stop.clone()));
 
     let listener = BoundedListener::new(listener, connections_max).tap_io(|connection| {
         if let Err(error) = connection.set_nodelay() {
@@ -100,12 +101,12 @@ async fn end_in_time(
     }
 }
 
-async fn fold_metrics(app: Arc<Shared>, stop: CancellationToken) {
+pub(crate) async fn fold_metrics(collected: PrometheusHandle, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(METRICS_UPKEEP);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = ticks.tick() => app.deps.metrics.run_upkeep(),
+            _ = ticks.tick() => collected.run_upkeep(),
         }
     }
 }

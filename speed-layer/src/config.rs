@@ -45,7 +45,7 @@ impl Default for SpeedConfig {
         Self {
             lateness_s: 60,
             match_distance_m: 30.0,
-            write_interval_ms: 25,
+            write_interval_ms: 10,
             checkpoint_interval_ms: 2_000,
             idle_s: 10,
             silent_after_s: 300,

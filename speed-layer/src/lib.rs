@@ -8,7 +8,7 @@
 //! silence up to the stored position, so nothing is counted twice or left out.
 //! Never: increments a stored value, or reads a clock inside a fold.
 //!
-//! [`run`] is the shell (`session.rs`: poll, fold, apply); everything below
+//! [`run`] is the shell (`session/`: poll, fold, apply); everything below
 //! `state/` is pure.
 
 mod alert_outbox;

@@ -15,6 +15,7 @@ pub async fn run(mut config: Config, args: GenerateArgs) -> Result<()> {
     let log = platform.open_log()?;
     let streets = platform.open_streets()?;
     let mut layers = Layers::new(&platform, log)?;
+    layers.operations().await?;
     layers.generators(streets);
     layers.finish().await
 }

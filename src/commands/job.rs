@@ -81,6 +81,14 @@ fn fail(error: JobError) -> Result<()> {
 
 fn job(args: &JobRunArgs) -> Job {
     let file = JobFile::read(&args.file).unwrap_or_else(bad_usage);
+    let mut names: Vec<&str> = args.params.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        bad_usage(format!(
+            "--param {}: given twice; expected one value",
+            twice[0]
+        ))
+    }
     let name = args.file.file_stem().unwrap_or_default();
     Job {
         name: name.to_string_lossy().into_owned(),

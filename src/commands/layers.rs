@@ -15,6 +15,7 @@ pub async fn speed(config: Config, args: &SpeedArgs) -> Result<()> {
     let (log, hot) = (platform.open_log()?, platform.open_hot()?);
     let streets = platform.open_streets()?;
     let mut layers = Layers::new(&platform, log)?;
+    layers.operations().await?;
     layers.speed(hot, streets, args.rebuild);
     layers.finish().await
 }
@@ -27,6 +28,7 @@ pub async fn batch(config: Config) -> Result<()> {
     let log = platform.open_log()?;
     let streets = platform.open_streets()?;
     let mut layers = Layers::new(&platform, log)?;
+    layers.operations().await?;
     layers.batch(lake.clone(), streets)?;
     layers.jobs(lake, jobs);
     layers.finish().await

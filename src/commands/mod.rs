@@ -60,6 +60,9 @@ fn effective(common: &Common) -> Result<Config> {
     if let Some(port) = common.port {
         config.server.port = port;
     }
+    if let Some(port) = common.metrics_port {
+        config.server.metrics_port = port;
+    }
     if let Some(host) = &common.host {
         config.server.host = host.clone();
     }

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use tokio::net::TcpListener;
 
 use crate::cli::UpArgs;
@@ -10,7 +10,7 @@ use crate::commands::generate;
 use crate::config::Config;
 use crate::jobs;
 use crate::layers::Layers;
-use crate::platform::Platform;
+use crate::platform::{Platform, bind};
 use crate::terminal;
 
 /// Runs until told to stop.
@@ -42,16 +42,7 @@ pub async fn run(mut config: Config, args: UpArgs) -> Result<()> {
 
 /// Takes the HTTP port.
 pub async fn listen(config: &Config) -> Result<TcpListener> {
-    let (host, port) = (config.server.host.as_str(), config.server.port);
-    match TcpListener::bind((host, port)).await {
-        Ok(listener) => Ok(listener),
-        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            bail!(
-                "port {port} on {host} is in use; stop what listens there or choose another with --port"
-            )
-        }
-        Err(error) => Err(error).with_context(|| format!("cannot listen on {host}:{port}")),
-    }
+    bind(&config.server.host, config.server.port, "--port").await
 }
 
 /// Where a browser on this machine reaches it.

@@ -188,6 +188,9 @@ pub struct ServerSection {
     /// Address to listen on; only this machine by default.
     pub host: String,
     pub port: u16,
+    /// Where `speed`, `batch` and `generate` serve `/livez`, `/readyz` and `/metrics`;
+    /// 0: nowhere. `up` and `serve` have them on `port`.
+    pub metrics_port: u16,
 }
 
 impl Default for ServerSection {
@@ -195,6 +198,7 @@ impl Default for ServerSection {
         Self {
             host: "127.0.0.1".into(),
             port: 8000,
+            metrics_port: 0,
         }
     }
 }

@@ -189,7 +189,7 @@ impl Platform {
 }
 
 /// Ports that nothing listens on, held together while they are chosen so that they differ.
-pub(crate) fn free_ports(count: usize) -> Vec<u16> {
+pub fn free_ports(count: usize) -> Vec<u16> {
     let held: Vec<TcpListener> = (0..count)
         .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"))
         .collect();

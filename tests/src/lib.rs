@@ -21,7 +21,7 @@ mod wait;
 mod websocket;
 
 pub use api::{Answer, Api};
-pub use deployment::{Deployment, Platform};
+pub use deployment::{Deployment, Platform, free_ports};
 pub use fleet::{Fleet, scramble};
 pub use load::{Load, agrees_with_duckdb};
 pub use process::{Finished, Process, Signal};

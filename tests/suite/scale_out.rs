@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use end_to_end::{
-    Deployment, LAG_KEPT, Load, Roles, agrees_with_duckdb, on_real_servers, positions, until,
+    Api, Deployment, LAG_KEPT, Load, Roles, agrees_with_duckdb, free_ports, on_real_servers,
+    positions, until,
 };
 
 use crate::exactness::{figure, fleet};
@@ -12,6 +13,7 @@ on_real_servers!(
     two_speed_layers_become_one,
     three_speed_layers_become_one,
     an_emptied_redis_is_rebuilt_from_the_log,
+    each_role_says_how_it_is,
 );
 
 /// The log gives a killed one's partitions away when its session has timed out (10 s);
@@ -72,6 +74,31 @@ async fn every_partition_moves_on(roles: &Roles) -> Duration {
     })
     .await;
     killed.elapsed()
+}
+
+/// A process that serves nothing else has its metrics and readiness on a port.
+async fn each_role_says_how_it_is(deployment: Deployment) {
+    for (role, metric) in [
+        ("speed", "citypulse_speed_events_total"),
+        ("batch", "citypulse_batch_"),
+        ("generate", "citypulse_generated_"),
+    ] {
+        let port = free_ports(1)[0];
+        let arguments = ["--metrics-port", &port.to_string()];
+        let process = deployment.start(role, &arguments);
+        let api = Api::new(port);
+        until(TAKEN_OVER_WITHIN, "readiness", || api.readiness()).await;
+        assert_eq!(api.get("/livez").await.status, 200);
+        until(TAKEN_OVER_WITHIN, metric, || async {
+            let text = api.get("/metrics").await.text;
+            text.contains(metric).then_some(()).ok_or(text)
+        })
+        .await;
+        let twin = deployment.run(role, &arguments).await;
+        assert_eq!(twin.code(), 1, "{twin:?}");
+        assert!(twin.stderr.contains("in use"), "{twin:?}");
+        drop(process);
+    }
 }
 
 /// Everything that Redis knew is gone; one command makes it again.

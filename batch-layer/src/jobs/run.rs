@@ -205,16 +205,12 @@ async fn attempt(
     limits: &Limits<'_>,
 ) -> Result<Exported, JobError> {
     let target = Target::open(&run.output(&job.output), &deps.s3, deps.lake.url())?;
-    // An earlier process may have died between the result and the word for it.
-    if let Some(manifest) = limits.keep(target.manifest()).await??
-        && manifest.run_id == run.id
-    {
-        return Ok(Exported {
-            rows: manifest.rows,
-            bytes: manifest.bytes,
-            files: manifest.files,
-        });
+    // An earlier process may have died between the result and the word for it, or
+    // while it published.
+    if let Some(done) = limits.keep(already_there(&target, run)).await?? {
+        return Ok(done);
     }
+    limits.keep(target.remove_leftovers(&run.id)).await??;
     limits.keep(target.check(job.overwrite)).await??;
     let scratch = scratch(deps, run)?;
     let engine = engine(deps, job, &scratch)?;
@@ -232,12 +228,35 @@ async fn attempt(
     // Before the result is visible: what spilled may go.
     drop(engine);
     match copied {
-        Ok(Ok(())) => Ok(exporter.publish(manifest, job.overwrite).await?),
+        Ok(Ok(())) => match exporter.publish(manifest, job.overwrite).await {
+            Ok(done) => Ok(done),
+            // Another try of this run may have been first, or only the answer was lost.
+            Err(error) => match already_there(&target, run).await {
+                Ok(Some(done)) => Ok(done),
+                _ => Err(error.into()),
+            },
+        },
         Ok(Err(error)) | Err(error) => {
             exporter.discard().await;
             Err(error)
         }
     }
+}
+
+/// The result of this run, where one of its tries has published it.
+async fn already_there(target: &Target, run: &RunOf) -> Result<Option<Exported>, ExportError> {
+    let Some(manifest) = target.manifest().await? else {
+        return Ok(None);
+    };
+    if manifest.run_id != run.id {
+        return Ok(None);
+    }
+    target.keep_only(&manifest).await?;
+    Ok(Some(Exported {
+        rows: manifest.rows,
+        bytes: manifest.bytes,
+        files: manifest.files,
+    }))
 }
 
 fn scratch(deps: &JobDeps, run: &RunOf) -> Result<Scratch, JobError> {

@@ -185,7 +185,20 @@ async fn renew(claims: &Claims, claimed: &mut Stored) -> bool {
             *claimed = renewed;
             true
         }
-        Ok(false) => false,
+        // An earlier renewal may have been written although its answer was an error.
+        Ok(false) => match claims.stored().await {
+            Ok(stored) => {
+                let is_ours = (stored.scheduled_us, stored.tries)
+                    == (claimed.scheduled_us, claimed.tries)
+                    && stored.lease_us != 0;
+                *claimed = if is_ours { stored } else { *claimed };
+                is_ours
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot read who has the claim on a run; trying again");
+                now_us() < claimed.lease_us - us(RENEW_EVERY)
+            }
+        },
         Err(error) => {
             tracing::warn!(%error, "cannot renew the claim on a run; trying again");
             now_us() < claimed.lease_us - us(RENEW_EVERY)

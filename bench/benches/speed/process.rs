@@ -47,6 +47,17 @@ impl Stand {
 
     /// Starts `citypulse ROLE` on `redis`, with its GPS events in `topic`.
     pub fn start(&self, role: &str, redis: &RedisServer, topic: &str) -> Result<Role> {
+        self.start_with(role, redis, topic, &[])
+    }
+
+    /// The same with settings by their environment variables.
+    pub fn start_with(
+        &self,
+        role: &str,
+        redis: &RedisServer,
+        topic: &str,
+        settings: &[(&str, &str)],
+    ) -> Result<Role> {
         let folder = tempfile::tempdir()?;
         let port = free_port()?;
         let output = std::fs::File::create(folder.path().join("output"))?;
@@ -56,7 +67,15 @@ impl Stand {
             .env("KAFKA_BOOTSTRAP_SERVERS", &self.brokers)
             .env("REDIS_URL", redis.url())
             .env("CITYPULSE_TOPICS__GPS_DATA", topic)
-            .args([role, "--port", &port.to_string(), "--log", "warn"])
+            .envs(settings.iter().copied())
+            .args([role, "--log", "warn"])
+            // `serve` has its metrics on the former.
+            .args([
+                "--port",
+                &port.to_string(),
+                "--metrics-port",
+                &port.to_string(),
+            ])
             .args(["--pg-port", "0", "--flight-port", "0", "--data-dir"])
             .arg(folder.path())
             .stdin(Stdio::null())

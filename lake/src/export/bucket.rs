@@ -81,6 +81,16 @@ impl Bucket {
         }
     }
 
+    /// Removes the data files of jobs that `which` names.
+    pub(crate) async fn remove_ours(
+        &self,
+        which: impl Fn(&str) -> bool,
+    ) -> Result<(), ExportError> {
+        let mut files = self.files().await?;
+        files.retain(|path| which(path));
+        self.remove(files).await
+    }
+
     async fn remove(&self, paths: Vec<String>) -> Result<(), ExportError> {
         let mut removals = futures::stream::iter(paths)
             .map(|path| async move {
@@ -99,6 +109,10 @@ impl Bucket {
 }
 
 impl BucketStaging {
+    pub(crate) fn url(&self) -> &str {
+        &self.target.storage.url
+    }
+
     pub(crate) async fn create(&mut self, path: &str) -> Result<BucketFile, ExportError> {
         let path = Path::parse(path).map_err(|error| ExportError::Internal(error.to_string()))?;
         let upload = self.target.storage.lake.put_multipart(&path).await;
@@ -224,15 +238,22 @@ impl BucketStaging {
             return Err(error);
         }
         let replaced = earlier.into_iter().filter(|path| path != MANIFEST);
-        target.remove(replaced.collect()).await
+        if let Err(left) = target.remove(replaced.collect()).await {
+            // The result is there and whole for who reads by its list.
+            tracing::warn!(url = %target.storage.url, error = %left, "cannot remove all of the result that was replaced");
+        }
+        Ok(())
     }
 
     /// Gives up every upload. Best effort: what stays is invisible, and a bucket's rule
     /// for unfinished uploads removes it.
     pub(crate) async fn discard(&mut self) {
-        for mut pending in self.pending.drain(..) {
-            if let Err(error) = pending.upload.abort().await {
-                tracing::warn!(path = %pending.path, %error, "cannot give up an unfinished upload");
+        let mut aborts = futures::stream::iter(self.pending.drain(..))
+            .map(|mut pending| async move { (pending.upload.abort().await, pending.path) })
+            .buffer_unordered(REQUESTS);
+        while let Some((aborted, path)) = aborts.next().await {
+            if let Err(error) = aborted {
+                tracing::warn!(%path, %error, "cannot give up an unfinished upload");
             }
         }
     }

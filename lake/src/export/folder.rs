@@ -20,7 +20,7 @@ pub(crate) struct Folder {
 pub(crate) struct FolderStaging {
     target: Folder,
     scratch: Scratch,
-    run_id: String,
+    try_id: String,
 }
 
 /// A file of it.
@@ -78,7 +78,7 @@ impl Folder {
         ExportError::io(&self.url, doing, error)
     }
 
-    pub(crate) fn begin(&self, run_id: &str) -> Result<FolderStaging, ExportError> {
+    pub(crate) fn begin(&self, try_id: &str) -> Result<FolderStaging, ExportError> {
         let (Some(parent), Some(name)) = (self.path.parent(), self.path.file_name()) else {
             return Err(ExportError::refused(
                 &self.url,
@@ -86,17 +86,21 @@ impl Folder {
             ));
         };
         let prefix = format!(".{}.staging-", name.to_string_lossy());
-        let scratch = Scratch::create(parent, &prefix, run_id)
+        let scratch = Scratch::create(parent, &prefix, try_id)
             .map_err(|error| self.failed("no folder can be made beside it", &error))?;
         Ok(FolderStaging {
             target: self.clone(),
             scratch,
-            run_id: run_id.to_owned(),
+            try_id: try_id.to_owned(),
         })
     }
 }
 
 impl FolderStaging {
+    pub(crate) fn url(&self) -> &str {
+        &self.target.url
+    }
+
     pub(crate) fn create(&self, path: &str) -> Result<FolderFile, ExportError> {
         let path = self.scratch.path().join(path);
         let made = path
@@ -126,7 +130,7 @@ impl FolderStaging {
         let Self {
             target,
             scratch,
-            run_id,
+            try_id,
         } = self;
         let earlier = target.files()?;
         let failed = |error: &std::io::Error| target.failed("cannot be put in its place", error);
@@ -143,7 +147,7 @@ impl FolderStaging {
                 "somebody has written there meanwhile; nothing was changed",
             ));
         }
-        let aside = scratch.path().with_file_name(format!(".{run_id}.replaced"));
+        let aside = scratch.path().with_file_name(format!(".{try_id}.replaced"));
         std::fs::rename(&target.path, &aside).map_err(|error| failed(&error))?;
         if let Err(error) = scratch.rename(&target.path) {
             let back = std::fs::rename(&aside, &target.path);

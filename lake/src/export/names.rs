@@ -31,15 +31,38 @@ fn escaped(text: &str) -> String {
     name
 }
 
-/// The name of a data file; `run_id` keeps the files of two runs apart.
-pub(crate) fn file(number: usize, run_id: &str, extension: &str) -> String {
-    format!("part-{number:05}-{run_id}.{extension}")
+/// Tells the tries of one run apart, so that none takes another's files for its own.
+pub(crate) fn attempt() -> String {
+    uuid::Uuid::new_v4().simple().to_string()[..ATTEMPT_LENGTH].to_owned()
 }
 
-/// Whether a job may have written the file of that path.
+const ATTEMPT_LENGTH: usize = 8;
+
+/// The name of a data file: no two tries of any runs have the same.
+pub(crate) fn file(number: usize, run_id: &str, attempt: &str, extension: &str) -> String {
+    format!("part-{number:05}-{run_id}-{attempt}.{extension}")
+}
+
+/// Whether a job wrote the file of that path. Other programs' begin with `part-` too.
 pub(crate) fn is_ours(path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or(path);
-    name == MANIFEST || name.starts_with("part-")
+    name_of(path) == MANIFEST || run_of(path).is_some()
+}
+
+/// Which run wrote the data file of that path.
+pub(crate) fn run_of(path: &str) -> Option<&str> {
+    let (number, rest) = name_of(path).strip_prefix("part-")?.split_once('-')?;
+    let (stem, extension) = rest.split_once('.')?;
+    let (run_id, attempt) = stem.rsplit_once('-')?;
+    let is_ours = number.bytes().all(|byte| byte.is_ascii_digit())
+        && uuid::Uuid::try_parse(run_id).is_ok()
+        && attempt.len() == ATTEMPT_LENGTH
+        && attempt.bytes().all(|byte| byte.is_ascii_hexdigit())
+        && matches!(extension, "parquet" | "csv" | "json");
+    is_ours.then_some(run_id)
+}
+
+fn name_of(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 /// The file that says that a result is whole, and of which files it is.
@@ -48,6 +71,22 @@ pub(crate) const MANIFEST: &str = "_SUCCESS";
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_other_programs_wrote_is_not_ours() {
+        let run = "0190163d-8694-739b-aea5-966c26f8ad90";
+        let ours = format!("a=1/{}", file(3, run, &attempt(), "parquet"));
+        assert_eq!(run_of(&ours), Some(run));
+        assert!(is_ours(&ours) && is_ours(MANIFEST));
+        for other in [
+            "part-00000-0190163d-8694-739b-aea5-966c26f8ad90-c000.snappy.parquet",
+            "part-00000-0190163d-8694-739b-aea5-966c26f8ad90.parquet",
+            "part-0.parquet",
+            "_delta_log/00000000000000000000.json",
+        ] {
+            assert!(!is_ours(other), "{other}");
+        }
+    }
 
     #[test]
     fn values_become_folders_that_readers_turn_back() {

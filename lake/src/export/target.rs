@@ -1,5 +1,6 @@
 //! Where a result goes, and whether it may.
 
+use std::collections::HashSet;
 use std::path::{Component, Path as FilePath, PathBuf};
 
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::ExportError;
 use super::bucket::{Bucket, BucketFile, BucketStaging};
 use super::folder::{Folder, FolderFile, FolderStaging};
-use super::names::is_ours;
+use super::names::{is_ours, run_of};
 use crate::storage::Storage;
 use crate::{LakeConfig, S3Options};
 
@@ -95,6 +96,16 @@ impl Target {
         }
         let place = match shown.split_once("://") {
             Some(("s3" | "s3a", path)) => {
+                let bucket = path.split('/').next().unwrap_or_default();
+                let is_plain =
+                    |letter: char| letter.is_ascii_alphanumeric() || "-._".contains(letter);
+                let steps = path.split('/').any(|part| matches!(part, "." | ".."));
+                if !bucket.chars().all(is_plain) || steps || path.contains(['?', '#', '\\']) {
+                    return Err(ExportError::refused(
+                        url,
+                        "expected s3://bucket/prefix without user, port, query, `.` and `..`",
+                    ));
+                }
                 if is_within(
                     path,
                     lake_url.split_once("://").map_or("", |(_, lake)| lake),
@@ -120,7 +131,9 @@ impl Target {
 
     fn folder(path: &FilePath, shown: &str, lake_url: &str) -> Result<Place, ExportError> {
         let path = absolute(path).map_err(|error| ExportError::io(shown, "no path", &error))?;
-        let lake = absolute(FilePath::new(lake_url));
+        let lake = absolute(FilePath::new(
+            lake_url.strip_prefix("file://").unwrap_or(lake_url),
+        ));
         if lake.is_ok_and(|lake| path.starts_with(&lake) || lake.starts_with(&path)) {
             return Err(among_tables(shown, lake_url));
         }
@@ -174,9 +187,39 @@ impl Target {
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
-    pub(crate) fn begin(&self, run_id: &str) -> Result<Staging, ExportError> {
+    /// Removes what tries of that run left that were stopped while they published. A
+    /// folder's result appears in one step and leaves nothing.
+    ///
+    /// # Errors
+    /// Where the bucket cannot be read or written.
+    pub async fn remove_leftovers(&self, run_id: &str) -> Result<(), ExportError> {
         match &self.place {
-            Place::Folder(folder) => folder.begin(run_id).map(Staging::Folder),
+            Place::Folder(_) => Ok(()),
+            Place::Bucket(bucket) => {
+                bucket
+                    .remove_ours(|path| run_of(path) == Some(run_id))
+                    .await
+            }
+        }
+    }
+
+    /// Removes what jobs wrote there before this result: the rest of a removal that
+    /// was interrupted.
+    ///
+    /// # Errors
+    /// Where the bucket cannot be read or written.
+    pub async fn keep_only(&self, result: &Manifest) -> Result<(), ExportError> {
+        let listed: HashSet<&str> = result.files.iter().map(|file| file.path.as_str()).collect();
+        let is_other = |path: &str| run_of(path).is_some() && !listed.contains(path);
+        match &self.place {
+            Place::Folder(_) => Ok(()),
+            Place::Bucket(bucket) => bucket.remove_ours(is_other).await,
+        }
+    }
+
+    pub(crate) fn begin(&self, try_id: &str) -> Result<Staging, ExportError> {
+        match &self.place {
+            Place::Folder(folder) => folder.begin(try_id).map(Staging::Folder),
             Place::Bucket(bucket) => Ok(Staging::Bucket(bucket.begin())),
         }
     }
@@ -201,7 +244,7 @@ fn is_within(one: &str, other: &str) -> bool {
     !other.is_empty() && (one.starts_with(&other) || other.starts_with(&one))
 }
 
-/// Absolute and without `.` and `..`; nothing has to exist.
+/// Absolute, without `.` and `..`, and without links as far as it exists.
 fn absolute(path: &FilePath) -> std::io::Result<PathBuf> {
     let mut whole = PathBuf::new();
     for part in std::path::absolute(path)?.components() {
@@ -213,10 +256,31 @@ fn absolute(path: &FilePath) -> std::io::Result<PathBuf> {
             part => whole.push(part),
         }
     }
-    Ok(whole)
+    let mut rest = Vec::new();
+    let mut exists = whole.as_path();
+    loop {
+        match exists.canonicalize() {
+            Ok(real) => return Ok(rest.iter().rev().fold(real, |path, part| path.join(part))),
+            Err(_) => match (exists.parent(), exists.file_name()) {
+                (Some(parent), Some(name)) => {
+                    rest.push(name.to_owned());
+                    exists = parent;
+                }
+                _ => return Ok(whole),
+            },
+        }
+    }
 }
 
 impl Staging {
+    /// Where the result goes.
+    pub(crate) fn url(&self) -> &str {
+        match self {
+            Staging::Folder(staging) => staging.url(),
+            Staging::Bucket(staging) => staging.url(),
+        }
+    }
+
     pub(crate) async fn create(&mut self, path: &str) -> Result<StagedFile, ExportError> {
         match self {
             Staging::Folder(staging) => staging.create(path).map(StagedFile::Folder),
@@ -311,6 +375,27 @@ mod tests {
             ("s3://reports/a", "s3://city/lake"),
         ] {
             assert_eq!(open(url, lake), Ok(()), "{url}");
+        }
+        for url in [
+            "s3://city/x/../lake/y",
+            "s3://city/lake?x",
+            "s3://user@city/lake",
+            "s3://city:1/lake",
+        ] {
+            let error = open(url, "s3://city/lake").expect_err(url);
+            assert!(error.contains("expected s3://bucket/prefix"), "{error}");
+        }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let lake = folder.path().join("lake");
+        std::fs::create_dir_all(&lake).expect("a folder");
+        std::os::unix::fs::symlink(folder.path(), folder.path().join("link")).expect("a link");
+        let linked = folder.path().join("link/lake/x").display().to_string();
+        for lake in [
+            lake.display().to_string(),
+            format!("file://{}", lake.display()),
+        ] {
+            let error = open(&linked, &lake).expect_err("a link into the lake");
+            assert!(error.contains("among the tables"), "{error}");
         }
         let error = open("ftp://x/y", "data/lake").expect_err("a scheme");
         assert!(error.contains("not supported"), "{error}");

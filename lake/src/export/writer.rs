@@ -12,7 +12,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
 use super::ExportError;
-use super::names::{file, folder};
+use super::names::{attempt, file, folder};
 use super::target::{Manifest, ManifestFile, StagedFile, Staging, Target};
 use crate::query::output::{csv, ndjson, unique_names};
 
@@ -64,11 +64,17 @@ pub struct Exported {
     pub files: Vec<ManifestFile>,
 }
 
+/// A result of more files is refused: every one is kept open or listed until the end.
+const FILES_MAX: usize = 10_000;
+/// Most file systems take 255 bytes.
+const FOLDER_BYTES_MAX: usize = 200;
+
 /// Writes a result.
 pub struct Exporter {
     staging: Staging,
     format: ExportFormat,
     run_id: String,
+    attempt: String,
     /// Of the whole rows.
     schema: SchemaRef,
     /// Columns that make folders,
@@ -133,10 +139,12 @@ impl Exporter {
                 "partition_by has every column of the result; leave at least one for the files",
             ));
         }
+        let attempt = attempt();
         Ok(Self {
-            staging: target.begin(run_id)?,
+            staging: target.begin(&format!("{run_id}-{attempt}"))?,
             format,
             run_id: run_id.to_owned(),
+            attempt,
             schema,
             folders,
             kept,
@@ -223,7 +231,27 @@ impl Exporter {
             ExportFormat::Json => Encoder::Json,
         };
         let number = self.done.files.len();
-        let path = format!("{folder}{}", file(number, &self.run_id, self.format.name()));
+        if number >= FILES_MAX {
+            return Err(ExportError::refused(
+                self.staging.url(),
+                format!(
+                    "would get more than {FILES_MAX} files; partition_by columns of fewer values"
+                ),
+            ));
+        }
+        if let Some(long) = folder.split('/').find(|name| name.len() > FOLDER_BYTES_MAX) {
+            let (column, value) = long.split_once('=').unwrap_or((long, ""));
+            let begin: String = value.chars().take(40).collect();
+            return Err(ExportError::refused(
+                self.staging.url(),
+                format!(
+                    "column {column} has the value {begin:?}..., which is too long for a folder's name; expected at \
+                     most {FOLDER_BYTES_MAX} bytes with the column's name"
+                ),
+            ));
+        }
+        let name = file(number, &self.run_id, &self.attempt, self.format.name());
+        let path = format!("{folder}{name}");
         Ok(InWork {
             file: self.staging.create(&path).await?,
             folder,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};
-use events::health::Health;
+use events::health::{Health, HealthBoard};
 use serde_json::json;
 
 use super::without_params;
@@ -65,14 +65,17 @@ pub(crate) async fn livez() -> Response {
     responses((status = 200, body = Object), (status = 503, body = Problem))
 )]
 pub(crate) async fn readyz(State(app): State<App>) -> Response {
-    let waiting: Vec<String> = app
-        .deps
-        .health
+    readiness(&app.deps.health, app.shutdown.is_cancelled())
+}
+
+/// What `/readyz` says of a process with these components.
+pub(crate) fn readiness(board: &HealthBoard, is_stopping: bool) -> Response {
+    let waiting: Vec<String> = board
         .all()
         .into_iter()
         .filter_map(|(name, health)| waiting_for(name, health))
         .collect();
-    if app.shutdown.is_cancelled() {
+    if is_stopping {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "shutting down").into_response()
     } else if waiting.is_empty() {
         Json(json!({"status": "ready"})).into_response()

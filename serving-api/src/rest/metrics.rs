@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
+use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::observe::open_metrics;
 use crate::state::App;
@@ -18,7 +19,12 @@ pub(crate) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Respo
     if let Err(problem) = app.lag.rows(&app).await {
         tracing::debug!(?problem, "lag gauges are not renewed");
     }
-    let text = app.deps.metrics.render();
+    exposition(&app.deps.metrics, &headers)
+}
+
+/// The collected metrics in the format that is asked for.
+pub(crate) fn exposition(collected: &PrometheusHandle, headers: &HeaderMap) -> Response {
+    let text = collected.render();
     let accepted = headers
         .get(ACCEPT)
         .and_then(|value| value.to_str().ok())

@@ -21,7 +21,7 @@ use streets::StreetNetwork;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use self::writing::Slow;
+use self::writing::{CombinedLane, TrailLane};
 use crate::alert_outbox::AlertOutbox;
 use crate::config::SpeedConfig;
 use crate::error::Error;
@@ -40,7 +40,9 @@ const COMPONENT: &str = "speed";
 const TICK: Duration = Duration::from_secs(1);
 /// For so long the log is read on while a write is under way. A store that stands
 /// still stops the reading, so that nothing piles up.
-const RUN_AHEAD: Duration = Duration::from_millis(250);
+const RUN_AHEAD: Duration = Duration::from_secs(1);
+/// With so many records left to read of a partition the process is behind.
+const BEHIND_RECORDS: i64 = 10_000;
 /// Vehicles with fences around them that are asked for in one read.
 const ANCHORS_AT_ONCE: usize = 1_000;
 
@@ -137,10 +139,12 @@ struct Session<'a> {
     rules_version: Option<u64>,
     fence_feed: FenceFeed,
     in_flight: Option<InFlight>,
-    slow: Slow,
-    written_at: Instant,
-    /// How long after a write the next one is.
-    pace: Duration,
+    combined: CombinedLane,
+    trails: TrailLane,
+    wrote_at: Instant,
+    trails_at: Instant,
+    /// As of the last tick.
+    is_behind: bool,
     published: Published,
 }
 
@@ -181,9 +185,11 @@ impl<'a> Session<'a> {
             unsaid: Vec::new(),
             rules_version: None,
             in_flight: None,
-            slow: Slow::default(),
-            written_at: Instant::now(),
-            pace: Duration::from_millis(deps.config.write_interval_ms),
+            combined: CombinedLane::default(),
+            trails: TrailLane::default(),
+            wrote_at: Instant::now(),
+            trails_at: Instant::now(),
+            is_behind: false,
             published: Published::default(),
         })
     }
@@ -215,14 +221,14 @@ impl<'a> Session<'a> {
             }
             if std::mem::take(&mut is_tick_due) {
                 self.tick(shutdown).await?;
-            } else if self.has_to_write() && self.written_at.elapsed() >= self.pace {
+            } else if self.has_to_write() && self.wrote_at.elapsed() >= self.pace() {
                 self.write(shutdown);
             }
         }
     }
 
     fn has_to_write(&self) -> bool {
-        self.progress.is_pending() || !self.slow.is_empty()
+        self.progress.is_pending() || !self.combined.is_written() || !self.trails.is_written()
     }
 
     fn may_read(&self) -> bool {
@@ -234,7 +240,7 @@ impl<'a> Session<'a> {
     fn patience(&self) -> Duration {
         match &self.in_flight {
             Some(write) => RUN_AHEAD.saturating_sub(write.age()),
-            None if self.has_to_write() => self.pace.saturating_sub(self.written_at.elapsed()),
+            None if self.has_to_write() => self.pace().saturating_sub(self.wrote_at.elapsed()),
             None => TICK,
         }
     }
@@ -328,6 +334,11 @@ impl<'a> Session<'a> {
         if let Some(observation) = self.observations.take() {
             self.state.observe(observation, self.outbox.is_some());
         }
+        let ends = self.state.ends();
+        let left =
+            |place: lag::Place<'_>| ends.get(place.partition).map(|end| end - place.position);
+        let most_left = self.progress.places().filter_map(left).max();
+        self.is_behind = most_left.is_some_and(|left| left >= BEHIND_RECORDS);
         self.state.drop_closed();
         self.locate_anchors().await?;
         let now_us = now_us();
@@ -338,13 +349,15 @@ impl<'a> Session<'a> {
         self.alerts_noted = self.alerts.note();
         let lags = lag::publish(self.progress.places(), self.state.ends(), now_us);
         // Where the last second's are not all written yet, these wait for the next.
-        if self.slow.is_empty() {
-            self.drain_trails();
+        if self.combined.is_written() {
+            self.combined.updates.extend(lags);
             if self.is_combining() {
                 self.combine(now_us);
             }
         }
-        self.slow.updates.extend(lags);
+        if self.trails.is_written() && self.are_trails_due() {
+            self.drain_trails();
+        }
         self.published.publish(&self.state);
         self.write(shutdown);
         Ok(())

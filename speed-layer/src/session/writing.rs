@@ -12,37 +12,50 @@ use tracing::warn;
 use super::{Session, now_us};
 use crate::alert_outbox::NOTED;
 use crate::error::Error;
-use crate::state::combined_cells_of;
+use crate::state::{Grown, combined_cells_of};
 use crate::write::{Write, Written};
 
 /// The longest that the last write may take when the process is to stop.
 const LAST_WRITE: Duration = Duration::from_secs(3);
-/// After a write that took `t` the next one waits for this many `t`, so that a busy
-/// hot store leaves time to fold; at most [`PACE_MAX`].
-const PACE_FACTOR: u32 = 2;
-const PACE_MAX: Duration = Duration::from_millis(250);
-/// Values of [`Slow`] in one write: what moves is not kept waiting by what does not.
-const SLOW_AT_ONCE: usize = 2_000;
+/// Values of both lanes in one write: what moves is not kept waiting by what does not.
+const SLOW_AT_ONCE: usize = 1_000;
 /// Partitions that are checkpointed in one write, so that none takes long.
 const CHECKPOINTS_AT_ONCE: usize = 1;
+/// The pace of writes while the log is behind: nobody waits for a single value, and
+/// what is written seldom leaves time to read.
+const PACE_BEHIND: Duration = Duration::from_millis(500);
+const TRAILS_BEHIND: Duration = Duration::from_secs(5);
 /// Cell of the combining process: where its outbox stands.
 pub(super) const OUTBOX: &str = "outbox";
 
-/// What is written once a second, a part of it with each write: trails, windows, roads.
+/// Figures of the whole city, made once a second, a part of them in each write.
 #[derive(Default)]
-pub(super) struct Slow {
+pub(super) struct CombinedLane {
     pub(super) updates: VecDeque<Update>,
     /// What says that all of it is written.
     cells: Vec<Cell>,
     /// Closed windows, to be appended before.
     windows: Vec<NewRecord>,
-    /// Whether windows and roads are among it.
-    is_combined: bool,
 }
 
-impl Slow {
-    pub(super) fn is_empty(&self) -> bool {
+impl CombinedLane {
+    pub(super) fn is_written(&self) -> bool {
         self.updates.is_empty() && self.cells.is_empty() && self.windows.is_empty()
+    }
+}
+
+/// Trails that grew, once a second, a part of them in each write. Each is made when its
+/// turn comes, so that making all does not hold up the rest.
+#[derive(Default)]
+pub(super) struct TrailLane {
+    grown: VecDeque<Grown>,
+    /// What says that all of them are written.
+    cells: Vec<Cell>,
+}
+
+impl TrailLane {
+    pub(super) fn is_written(&self) -> bool {
+        self.grown.is_empty() && self.cells.is_empty()
     }
 }
 
@@ -87,48 +100,69 @@ impl Session<'_> {
         batch
     }
 
-    /// Trails that grew, besides what waits already.
+    /// Trails that grew, besides those that wait already.
     pub(super) fn drain_trails(&mut self) {
-        let (trails, flushed) = self.state.drain_trails(now_us());
-        self.slow.updates.extend(trails);
-        self.slow.cells.extend(flushed);
+        let waiting: HashSet<Grown> = self.trails.grown.iter().copied().collect();
+        let (grown, flushed) = self.state.drain_trails(now_us());
+        let new = grown.into_iter().filter(|grown| !waiting.contains(grown));
+        self.trails.grown.extend(new);
+        self.trails.cells.extend(flushed);
+        self.trails_at = Instant::now();
+    }
+
+    pub(super) fn are_trails_due(&self) -> bool {
+        !self.is_behind || self.trails_at.elapsed() >= TRAILS_BEHIND
+    }
+
+    /// How long after the begin of a write the next one begins.
+    pub(super) fn pace(&self) -> Duration {
+        match self.is_behind {
+            true => PACE_BEHIND,
+            false => Duration::from_millis(self.deps.config.write_interval_ms),
+        }
     }
 
     /// Figures of the whole city. Windows that are closed now are appended to the
     /// log before anything says that they are.
     pub(super) fn combine(&mut self, now_us: i64) {
         let combined = self.state.combine(now_us);
-        self.slow.is_combined = true;
-        self.slow.updates.extend(combined.updates);
+        self.combined.updates.extend(combined.updates);
         self.unsaid.extend(combined.alerts);
-        self.slow
+        self.combined
             .cells
             .extend(self.state.combined_cells(&self.first));
         if let Some(outbox) = self.outbox.as_mut() {
-            self.slow.windows.extend(outbox.records(&combined.closed));
+            let windows = outbox.records(&combined.closed);
+            self.combined.windows.extend(windows);
         }
-        self.slow.updates.extend(self.state.summary(now_us));
+        self.combined.updates.extend(self.state.summary(now_us));
     }
 
-    /// Puts a part of what is slow into a batch, at most `most` values.
+    /// Puts a part of both lanes into a batch, at most `most` values.
     fn take_slow(&mut self, most: usize, batch: &mut HotBatch) {
-        let part = self.slow.updates.len().min(most);
-        batch.updates.extend(self.slow.updates.drain(..part));
-        if !self.slow.updates.is_empty() {
-            return;
+        let lane = &mut self.combined;
+        let part = lane.updates.len().min(most);
+        batch.updates.extend(lane.updates.drain(..part));
+        if lane.updates.is_empty() && !lane.cells.is_empty() {
+            batch.cells.append(&mut lane.cells);
+            if let Some(outbox) = self.outbox.as_mut() {
+                let city = combined_cells_of(&self.first);
+                let notes = [(OUTBOX, outbox.note()), (NOTED, self.alerts_noted.clone())];
+                batch.cells.extend(notes.map(|(key, value)| Cell {
+                    partition: city.clone(),
+                    key: key.to_owned(),
+                    value: Some(value),
+                }));
+            }
         }
-        batch.cells.append(&mut self.slow.cells);
-        if !std::mem::take(&mut self.slow.is_combined) {
-            return;
-        }
-        if let Some(outbox) = self.outbox.as_mut() {
-            let city = combined_cells_of(&self.first);
-            let notes = [(OUTBOX, outbox.note()), (NOTED, self.alerts_noted.clone())];
-            batch.cells.extend(notes.map(|(key, value)| Cell {
-                partition: city.clone(),
-                key: key.to_owned(),
-                value: Some(value),
-            }));
+        let now_us = now_us();
+        let lane = &mut self.trails;
+        let trails = lane.grown.len().min(most - part);
+        let grown = lane.grown.drain(..trails);
+        let trails = grown.filter_map(|grown| self.state.trail(grown, now_us));
+        batch.updates.extend(trails);
+        if lane.grown.is_empty() {
+            batch.cells.append(&mut lane.cells);
         }
     }
 
@@ -140,7 +174,7 @@ impl Session<'_> {
         steps.extend(self.state.take_alert_steps());
         Write {
             alerts: self.alerts.records(&steps),
-            windows: std::mem::take(&mut self.slow.windows),
+            windows: std::mem::take(&mut self.combined.windows),
             batch,
             fences: self.progress.fences(),
         }
@@ -161,8 +195,14 @@ impl Session<'_> {
 
     /// Starts the next write; none may be under way.
     pub(super) fn write(&mut self, shutdown: &CancellationToken) {
-        let due = self.progress.due(CHECKPOINTS_AT_ONCE);
-        let write = self.next_write(&due, SLOW_AT_ONCE);
+        // Fewer and larger ones, but none that takes the memory of all at once.
+        let (checkpoints, slow) = match self.is_behind {
+            true => (2 * CHECKPOINTS_AT_ONCE, 5 * SLOW_AT_ONCE),
+            false => (CHECKPOINTS_AT_ONCE, SLOW_AT_ONCE),
+        };
+        let due = self.progress.due(checkpoints);
+        let write = self.next_write(&due, slow);
+        self.wrote_at = Instant::now();
         self.in_flight = Some(write.start(self.deps, shutdown));
     }
 
@@ -176,14 +216,13 @@ impl Session<'_> {
     }
 
     pub(super) fn written(&mut self, written: Written) {
-        let interval = Duration::from_millis(self.deps.config.write_interval_ms);
-        self.pace = (written.took * PACE_FACTOR).min(PACE_MAX).max(interval);
-        self.written_at = Instant::now();
         self.alerts.appended(written.alerts);
         if let Some(outbox) = self.outbox.as_mut() {
             outbox.appended(written.windows);
         }
         self.progress.stored(&written.advances);
+        // An empty write asks nobody.
+        let is_answered = !written.advances.is_empty();
         let advances = written.advances.into_iter();
         let positions: Vec<_> = advances
             .filter(|advance| advance.from != advance.to)
@@ -191,6 +230,8 @@ impl Session<'_> {
             .collect();
         if !positions.is_empty() {
             self.consumer.commit_advisory(&positions);
+        }
+        if is_answered {
             self.ready();
         }
     }

@@ -9,6 +9,7 @@ mod alert_tests;
 mod alerts;
 mod city;
 mod city_hooks;
+mod closing;
 mod combined;
 mod fenced;
 #[cfg(test)]
@@ -41,6 +42,7 @@ pub(crate) use combined::{Observation, SHOWN};
 use fenced::Fences;
 use partition::{Folded, Partition, Surroundings};
 use shared::Remote;
+pub(crate) use shown::Grown;
 
 /// Index of a partition within one session.
 pub type Slot = u16;

@@ -6,7 +6,8 @@ use events::{Body, Stream, TopicPartition};
 use hot_store::{Cell, Kind, Update};
 use tracks::{DeviceSlot, Ground, Track, TrailPoint};
 
-use super::combined::{CombinedOutput, Progress, combined_watermark, newest_of};
+use super::closing::{Progress, combined_watermark};
+use super::combined::{CombinedOutput, newest_of};
 use super::latest::Latest;
 use super::partition::{Extra, Partition, motion};
 use super::shared::{Group, Shared};
@@ -15,6 +16,13 @@ use crate::values;
 
 /// How far an incident may be from the street that it is said to be on, metres.
 const STREET_DISTANCE_M: f64 = 50.0;
+
+/// A trail that has points that are not shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Grown {
+    at: usize,
+    slot: DeviceSlot,
+}
 
 impl State {
     /// Vehicles that moved since the last call, newest values only.
@@ -75,9 +83,10 @@ impl State {
         partitions.filter_map(move |partition| Some(partition.tracker.by_id(device_id)?.1))
     }
 
-    /// Trails that grew since the last call, and cells that say how far.
-    pub(crate) fn drain_trails(&mut self, now_us: i64) -> (Vec<Update>, Vec<Cell>) {
-        let (mut updates, mut cells) = (Vec::new(), Vec::new());
+    /// Whose trails grew since the last call, and cells that say how far, to be written
+    /// after them.
+    pub(crate) fn drain_trails(&mut self, now_us: i64) -> (Vec<Grown>, Vec<Cell>) {
+        let (mut grown, mut cells) = (Vec::new(), Vec::new());
         for at in 0..self.partitions.len() {
             let Some(partition) = self.partitions[at].as_mut() else {
                 continue;
@@ -96,14 +105,18 @@ impl State {
                 key: FLUSHED.to_owned(),
                 value: Some(write_offset(position)),
             });
-            for slot in unshown {
-                updates.extend(self.trail(at, slot, now_us));
-            }
+            let tracker = &partition.tracker;
+            let live = unshown.into_iter().filter(|slot| {
+                let track = tracker.track(*slot);
+                track.is_some_and(|track| is_live(Kind::Trail, track.appended_at_us(), now_us))
+            });
+            grown.extend(live.map(|slot| Grown { at, slot }));
         }
-        (updates, cells)
+        (grown, cells)
     }
 
-    fn trail(&self, at: usize, slot: DeviceSlot, now_us: i64) -> Option<Update> {
+    /// A trail as it is now.
+    pub(crate) fn trail(&self, Grown { at, slot }: Grown, now_us: i64) -> Option<Update> {
         let track = self.partitions[at].as_ref()?.tracker.track(slot)?;
         if !is_live(Kind::Trail, track.appended_at_us(), now_us) {
             return None;

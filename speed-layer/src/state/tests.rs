@@ -212,8 +212,10 @@ impl Process {
 
     fn flush(&mut self, store: &mut Store) {
         self.write(store);
-        let (trails, flushed) = self.state.drain_trails(NOW_US);
-        store.put(trails, flushed);
+        let (grown, flushed) = self.state.drain_trails(NOW_US);
+        let trails = grown.into_iter();
+        let trails = trails.filter_map(|grown| self.state.trail(grown, NOW_US));
+        store.put(trails.collect(), flushed);
         if self.is_first && self.state.can_combine() {
             let combined = self.state.combine(NOW_US);
             store.close(combined.closed);

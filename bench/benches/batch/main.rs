@@ -2,9 +2,17 @@
 //! and, where `CITYPULSE_TEST_KAFKA` names a Kafka, from there into Delta against
 //! reading alone (on S3 where `CITYPULSE_TEST_S3_ENDPOINT` names a server).
 //!
+//! And of the optimised binary that `CITYPULSE_BIN` names: how fast it imports the
+//! taxis' file, and its memory with many dates open.
+//!
 //! Rates are per second of processor time (user and system, of the whole process):
-//! what one core does, also on a machine that does other things meanwhile.
+//! what one core does, also on a machine that does other things meanwhile. Those that
+//! say so are by the wall clock.
 
+mod dates;
+mod import;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -58,6 +66,13 @@ fn main() -> Result<()> {
         questions(&mut report, lake, &folder.path().join("log"), &sample).await?;
         from_kafka(&mut report, &sample).await
     })?;
+    match std::env::var_os("CITYPULSE_BIN").map(PathBuf::from) {
+        None => println!("without import and dates: CITYPULSE_BIN is not set"),
+        Some(binary) => {
+            import::measure(&mut report, &binary)?;
+            runtime.block_on(dates::measure(&mut report, &binary))?;
+        }
+    }
     report.finish()
 }
 

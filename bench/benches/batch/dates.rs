@@ -1,0 +1,119 @@
+//! The batch layer's memory while events of many dates come in any order.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use bench::{Measurement, Report};
+use event_log::kafka::{KafkaConfig, KafkaLog};
+use event_log::{EventLog, NewRecord, TopicSpec};
+use events::time::format_rfc3339;
+use events::{Stream, TopicNames};
+use lake::{Lake, LakeConfig, Table};
+use uuid::Uuid;
+
+const DATES: u64 = 30;
+const EVENTS: u64 = 3_000_000;
+const MIB_MAX: f64 = 512.0;
+const LIMIT: Duration = Duration::from_secs(300);
+const DAY_US: i64 = 86_400_000_000;
+/// 2026-05-01.
+const FIRST_US: i64 = 1_777_593_600_000_000;
+
+pub async fn measure(report: &mut Report, binary: &Path) -> Result<()> {
+    let Ok(brokers) = std::env::var("CITYPULSE_TEST_KAFKA") else {
+        println!("without the memory of {DATES} dates: CITYPULSE_TEST_KAFKA is not set");
+        return Ok(());
+    };
+    let log = KafkaLog::connect(KafkaConfig::new(brokers.clone()))?;
+    let topic = format!("bench-dates-{}", Uuid::new_v4().simple());
+    fill(log.as_ref(), &topic).await?;
+    let folder = tempfile::tempdir()?;
+    let lake_folder = folder.path().join("lake");
+    let output = std::fs::File::create(folder.path().join("output"))?;
+    let mut batch = Command::new(binary)
+        .env_clear()
+        .envs(["PATH", "HOME"].map(|name| (name, std::env::var(name).unwrap_or_default())))
+        .env("KAFKA_BOOTSTRAP_SERVERS", &brokers)
+        .env("CITYPULSE_TOPICS__GPS_DATA", &topic)
+        .env("CITYPULSE_LAKE__URL", &lake_folder)
+        .args(["batch", "--log", "warn", "--data-dir"])
+        .arg(folder.path())
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        .spawn()
+        .with_context(|| format!("{} does not start", binary.display()))?;
+    let peak = until_all_are_in(&lake_folder, batch.id()).await;
+    // Fails only where it has ended.
+    let _ = batch.kill();
+    let _ = batch.wait();
+    let said = std::fs::read_to_string(folder.path().join("output")).unwrap_or_default();
+    let peak = peak.with_context(|| said)?;
+    let measure = format!("memory with {DATES} dates open");
+    report.add(Measurement::rate(&measure, peak, "MiB").at_most(MIB_MAX));
+    Ok(())
+}
+
+/// Events of all dates one after the other, so that all are open at once.
+async fn fill(log: &dyn EventLog, topic: &str) -> Result<()> {
+    let names = TopicNames::default();
+    let spec = |name| TopicSpec {
+        name,
+        partitions: 4,
+        retention: None,
+        retention_bytes: None,
+        compacted: false,
+    };
+    log.create_topics(&[
+        spec(topic.into()),
+        spec(names.dead_letters(Stream::GpsData)),
+    ])
+    .await?;
+    for first in (0..EVENTS).step_by(10_000) {
+        let records = (first..first + 10_000).map(|number| {
+            let (device, day) = (number % 500, number % DATES);
+            let at_us = FIRST_US + day as i64 * DAY_US + (number / 500) as i64 * 1_000_000;
+            let value = format!(
+                r#"{{"id":"{}","device_id":"car-{device:03}","timestamp":"{}","location":[57.7{device:03},11.9{device:03}],"speed":{}.5,"direction":{},"vehicle_type":"taxi"}}"#,
+                Uuid::new_v4(),
+                format_rfc3339(at_us),
+                number % 70,
+                number % 360,
+            );
+            NewRecord {
+                key: Some(format!("car-{device:03}").into()),
+                value: value.into(),
+                ..NewRecord::default()
+            }
+        });
+        log.append(&topic.into(), records.collect()).await?;
+    }
+    Ok(())
+}
+
+/// The most memory that the process ever held until then, MiB.
+async fn until_all_are_in(lake_folder: &Path, process: u32) -> Result<f64> {
+    let began = Instant::now();
+    let table = Table::Stream(Stream::GpsData);
+    let lake = Lake::open(LakeConfig {
+        url: lake_folder.display().to_string(),
+        ..LakeConfig::default()
+    })
+    .await?;
+    loop {
+        let rows = lake.refresh(table).await?.rows().unwrap_or(0);
+        let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+        let peak = kib.context("no VmHWM: it has ended")? / 1024.0;
+        if rows >= EVENTS {
+            return Ok(peak);
+        }
+        if began.elapsed() > LIMIT {
+            bail!("{rows} of {EVENTS} events are in the lake after {LIMIT:?}");
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
