@@ -88,10 +88,6 @@ impl Outbox {
                 Polled::Assigned(_) | Polled::Revoked(_) => {}
             }
         }
-        if note.is_none() {
-            // Nothing of it will be repeated: `each` saw what it amounts to.
-            outbox.known.clear();
-        }
         Ok(outbox)
     }
 

@@ -370,6 +370,8 @@ async fn a_lost_store_is_rebuilt_from_the_log() {
         hot.scan(Kind::Vehicle).await.unwrap().len() as i64 == DEVICES
     })
     .await;
+    let mut watch = hot.watch().await.unwrap();
+    summaries(watch.as_mut(), 3).await;
     let (after, repeated) = city.closed().await;
     assert_eq!((before.len(), repeated), (after.len(), 0));
 
