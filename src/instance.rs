@@ -4,6 +4,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -27,8 +28,9 @@ impl DataFolder {
             .write(true)
             .open(&path)
             .with_context(|| format!("cannot open {}", path.display()))?;
-        match file.try_lock() {
-            Ok(()) => {}
+        match try_for_a_while(&file) {
+            // What the last process noted is no longer so.
+            Ok(()) => file.set_len(0)?,
             Err(TryLockError::WouldBlock) => bail!(
                 "data folder {} is in use by another citypulse process{}; stop it or choose another --data-dir",
                 folder.display(),
@@ -50,6 +52,19 @@ impl DataFolder {
         self.file.write_all(address.as_bytes())?;
         Ok(())
     }
+}
+
+/// Somebody who only looks whether the folder is held has it for a moment.
+fn try_for_a_while(file: &File) -> std::result::Result<(), TryLockError> {
+    const TRIES: u32 = 10;
+    const PAUSE: Duration = Duration::from_millis(50);
+    for _ in 1..TRIES {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+            outcome => return outcome,
+        }
+    }
+    file.try_lock()
 }
 
 /// Where the process that holds `folder` listens; `None` when nobody holds it.

@@ -215,23 +215,29 @@ async fn done(deployment: &Deployment, least: usize) -> Vec<(String, u64, u64)> 
     .await
 }
 
+/// An instance that has taken its data folder: a command that came first would.
+async fn up(deployment: &Deployment, config: &PathBuf) -> Process {
+    let process = start(
+        deployment,
+        "up",
+        config,
+        &["--port", "0", "--no-generators"],
+    );
+    until(LONG, "the instance", || {
+        let said = process.output();
+        async move { said.contains("dashboard:").then_some(()).ok_or(said) }
+    })
+    .await;
+    process
+}
+
 async fn a_due_job_runs_and_its_runs_are_a_table(deployment: Deployment) {
     let output = place(&deployment, "often");
     let config = with_job(&deployment, &output);
-    let platform = start(
-        &deployment,
-        "up",
-        &config,
-        &["--port", "0", "--no-generators"],
-    );
+    let platform = up(&deployment, &config).await;
     let before = done(&deployment, 3).await;
     platform.kill();
-    let mut again = start(
-        &deployment,
-        "up",
-        &config,
-        &["--port", "0", "--no-generators"],
-    );
+    let mut again = up(&deployment, &config).await;
     let after = done(&deployment, before.len() + 3).await;
     for (due, _, done) in &after {
         assert!(*done <= 1, "{due} ran twice: {after:?}");
