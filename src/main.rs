@@ -9,6 +9,7 @@ mod instance;
 mod jobs;
 mod layers;
 mod platform;
+mod progress;
 mod roles;
 mod terminal;
 

@@ -15,6 +15,10 @@ pub use report::{Measurement, Peer, Report};
 use std::fs;
 use std::time::Instant;
 
+use anyhow::{Context, Result};
+use event_log::{EventLog, TopicSpec};
+use events::Topic;
+
 /// Fewer runs leave a median to chance.
 pub const RUNS_MIN: usize = 7;
 
@@ -92,6 +96,37 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     } else {
         (values[upper - 1] + values[upper]) / 2.0
     }
+}
+
+/// How much memory a process takes now (`VmRSS`) or took at most (`VmHWM`), MiB.
+///
+/// # Errors
+/// When it does not run, or not on Linux.
+pub fn memory_mib(process: u32, field: &str) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find(|line| line.starts_with(field));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
+    Ok(kib.with_context(|| format!("no {field}: it has ended"))? / 1024.0)
+}
+
+/// Topics of a run: nothing is ever dropped.
+///
+/// # Errors
+/// When the log refuses them.
+pub async fn create_topics(
+    log: &dyn EventLog,
+    partitions: i32,
+    names: impl IntoIterator<Item = Topic>,
+) -> Result<()> {
+    let spec = |name| TopicSpec {
+        name,
+        partitions,
+        retention: None,
+        retention_bytes: None,
+        compacted: false,
+    };
+    let specs: Vec<_> = names.into_iter().map(spec).collect();
+    Ok(log.create_topics(&specs).await?)
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! `citypulse import`: files of history straight into the lake.
 
+use std::convert::Infallible;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -17,10 +18,9 @@ use super::replay::{bad_usage, format_of, stop_on_signal};
 use crate::cli::ImportArgs;
 use crate::config::Config;
 use crate::platform::open_lake;
+use crate::progress::Display;
 use crate::terminal::one_sentence;
 
-/// Bad rows that are printed; the others are counted.
-const BAD_ROWS_SHOWN: u64 = 10;
 const DRAW_EVERY: Duration = Duration::from_millis(200);
 
 /// What every file of one call shares.
@@ -98,17 +98,9 @@ async fn one(
             ..FileSummary::default()
         });
     }
-    let mut bad_rows = 0;
-    let mut on_bad = |line: u64, cause: String| {
-        bad_rows += 1;
-        match bad_rows {
-            ..=BAD_ROWS_SHOWN => eprintln!("{name}:{line}: {cause}"),
-            shown if shown == BAD_ROWS_SHOWN + 1 => {
-                eprintln!("{name}: more bad rows follow; they are counted")
-            }
-            _ => {}
-        }
-    };
+    let display = Mutex::new(Display::new(&name));
+    let bar = lock(&display).handle();
+    let mut on_bad = |line: u64, cause: String| lock(&display).bad_row(line, &cause);
     let summary = if is_parquet(path).with_context(|| format!("cannot read {}", path.display()))? {
         let stream = options.stream.unwrap_or_else(|| {
             bad_usage(
@@ -127,7 +119,7 @@ async fn one(
             input: Input::File(path.to_owned()),
             ..options.replay.clone()
         })?;
-        let bar = Bar::start(&name, recording.extent());
+        let extent = recording.extent();
         let rows = recording.map(|row| {
             row.map(Recorded)
                 .map_err(|error| one_sentence(&error.into()))
@@ -136,8 +128,12 @@ async fn one(
             mark,
             rows: Box::new(rows),
         };
-        let added = importer.add(file, &mut on_bad, stop).await;
-        bar.finish();
+        let adding = importer.add(file, &mut on_bad, stop);
+        let added = tokio::select! {
+            added = adding => added,
+            never = draw(&display, &extent) => match never {},
+        };
+        bar.clear();
         added?
     };
     println!("{}", in_one_line(&name, &summary));
@@ -158,49 +154,17 @@ fn in_one_line(name: &str, summary: &FileSummary) -> String {
     line
 }
 
-/// A bar on a terminal, from how far the file has been read.
-struct Bar {
-    bar: Option<indicatif::ProgressBar>,
-    drawing: Option<tokio::task::JoinHandle<()>>,
+/// Shows how far the file has been read.
+async fn draw(display: &Mutex<Display>, extent: &Extent) -> Infallible {
+    loop {
+        let share = extent.total_bytes.map(|total| (extent.read_bytes(), total));
+        lock(display).show(share, "");
+        tokio::time::sleep(DRAW_EVERY).await;
+    }
 }
 
-impl Bar {
-    fn start(name: &str, extent: Extent) -> Self {
-        use std::io::IsTerminal;
-        let (Some(total), true) = (extent.total_bytes, std::io::stderr().is_terminal()) else {
-            return Self {
-                bar: None,
-                drawing: None,
-            };
-        };
-        let bar = indicatif::ProgressBar::new(total).with_prefix(name.to_owned());
-        let style = indicatif::ProgressStyle::with_template(
-            "{prefix} {wide_bar} {bytes}/{total_bytes} {eta}",
-        );
-        if let Ok(style) = style {
-            bar.set_style(style);
-        }
-        let drawn = bar.clone();
-        let drawing = tokio::spawn(async move {
-            loop {
-                drawn.set_position(extent.read_bytes());
-                tokio::time::sleep(DRAW_EVERY).await;
-            }
-        });
-        Self {
-            bar: Some(bar),
-            drawing: Some(drawing),
-        }
-    }
-
-    fn finish(self) {
-        if let Some(drawing) = self.drawing {
-            drawing.abort();
-        }
-        if let Some(bar) = self.bar {
-            bar.finish_and_clear();
-        }
-    }
+fn lock(display: &Mutex<Display>) -> MutexGuard<'_, Display> {
+    display.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn options(config: &Config, args: &ImportArgs) -> Options {

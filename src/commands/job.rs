@@ -1,7 +1,5 @@
 //! `citypulse job`: SQL with its result as files.
 
-mod display;
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,20 +7,21 @@ use anyhow::{Result, bail};
 use batch_layer::jobs::file::JobFile;
 use batch_layer::jobs::history::{history, record, shown};
 use batch_layer::jobs::run::{plan, with_scheduled};
-use batch_layer::jobs::{Job, JobDeps, JobError, JobLimits, RunOf, run as runs, scheduler};
+use batch_layer::jobs::{
+    Job, JobDeps, JobError, JobLimits, Progress, RunOf, run as runs, scheduler,
+};
 use lake::export::{ExportFormat, Exported};
 use lake::job_runs::JobRun;
 use lake::query::{Parameters, check_job};
 
 use crate::cli::{JobCommand, JobFormat, JobHistoryArgs, JobRunArgs};
-use crate::commands::maintain::bytes;
 use crate::commands::replay::{bad_usage, stop_on_signal};
 use crate::config::Config;
 use crate::instance::running_address;
 use crate::jobs;
 use crate::platform::{Platform, open_lake};
+use crate::progress::{Display, bytes};
 use crate::terminal::{print, tell};
-use display::Display;
 
 /// `citypulse job ...`
 pub async fn run(config: Config, command: JobCommand) -> Result<()> {
@@ -53,9 +52,19 @@ async fn run_one(config: Config, args: &JobRunArgs) -> Result<()> {
     let began = Instant::now();
     let mut display = Display::new(&job.name);
     let bar = display.handle();
-    let mut show = move |progress| display.show(progress);
+    let mut show = move |progress: Progress| {
+        // How many rows there will be nobody knows beforehand.
+        let figures = format!(
+            "{} rows read ({:.0} rows/s), {} written, {}",
+            progress.rows_read,
+            display.rate(progress.rows_read),
+            progress.rows_written,
+            bytes(progress.bytes_written)
+        );
+        display.show(None, &figures);
+    };
     let outcome = runs::run(&deps, &job, &run, &mut show, &stop).await;
-    bar.finish();
+    bar.clear();
     let row = scheduler::ending(&job, &run, &outcome);
     // Bad usage is no run.
     let is_run = !matches!(outcome, Err(JobError::Usage(_)));

@@ -1,8 +1,6 @@
 //! `citypulse compact`, `vacuum` and `retention`: upkeep of the lake by hand. They open
 //! the lake alone, so they also work beside an instance that holds the data folder.
 
-pub(super) mod display;
-
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,9 +16,8 @@ use crate::cli::{CompactArgs, RetentionArgs, VacuumArgs};
 use crate::commands::replay::stop_on_signal;
 use crate::config::Config;
 use crate::platform;
+use crate::progress::{Display, bytes};
 use crate::terminal::{print, tell};
-use display::Display;
-pub(super) use display::bytes;
 
 /// `citypulse compact`
 pub async fn compact(config: Config, args: CompactArgs) -> Result<()> {
@@ -69,11 +66,16 @@ async fn merge(
     mut display: Display,
     stop: &CancellationToken,
 ) -> Result<Option<Compacted>> {
-    let clear = display.handle();
+    let bar = display.handle();
     let merged = lake
-        .compact(plan, options, move |progress| display.show(progress), stop)
+        .compact(
+            plan,
+            options,
+            move |progress| display.rows(progress.rows, progress.total_rows),
+            stop,
+        )
         .await;
-    clear.finish();
+    bar.clear();
     Ok(merged?)
 }
 

@@ -3,15 +3,14 @@
 
 use anyhow::{Result, bail};
 use lake::View;
-use lake::maintain::Progress;
 use views::Views;
 
 use crate::cli::RecomputeArgs;
 use crate::commands::maintain::date;
-use crate::commands::maintain::display::Display;
 use crate::commands::replay::stop_on_signal;
 use crate::config::Config;
 use crate::platform;
+use crate::progress::Display;
 use crate::terminal::print;
 
 /// Runs it; what was asked to stop has changed nothing.
@@ -25,17 +24,12 @@ pub async fn run(config: Config, args: RecomputeArgs) -> Result<()> {
     let stop = stop_on_signal()?;
     let dates = args.from..=args.to;
     let mut display = Display::new(&format!("{} to {}", date(args.from), date(args.to)));
-    let clear = display.handle();
-    let show = |progress: views::Progress| {
-        display.show(Progress {
-            rows: progress.rows,
-            total_rows: progress.total_rows,
-        });
-    };
+    let bar = display.handle();
+    let show = |progress: views::Progress| display.rows(progress.rows, progress.total_rows);
     let done = views
         .recompute(&args.view.0, dates.clone(), args.as_new, show, &stop)
         .await;
-    clear.finish();
+    bar.clear();
     for done in done? {
         let name = match args.as_new {
             true => done.view.draft_name(),

@@ -1,7 +1,5 @@
 //! `citypulse replay`: recordings, one file after another.
 
-mod display;
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +7,8 @@ use anyhow::{Context, Result, bail};
 use clap::error::ErrorKind;
 use events::Stream;
 use generators::replay::{
-    Format, HttpSink, Input, LogSink, ReplayOptions, SendError, Sink, Summary, run_replay,
+    Format, HttpSink, Input, LogSink, ReplayOptions, SendError, Sink, Status, Summary, Update,
+    run_replay,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -18,8 +17,8 @@ use crate::cli::{ReplayArgs, ReplayFormat};
 use crate::config::Config;
 use crate::instance::running_address;
 use crate::platform::Platform;
+use crate::progress::Display;
 use crate::terminal::{self, one_sentence};
-use display::Display;
 
 /// A log that cannot be reached for this long is given up before anything is
 /// read, as an instance is.
@@ -68,13 +67,59 @@ async fn one(
     let name = name_of(&options.input);
     let mut display = Display::new(&name);
     let began = Instant::now();
-    let replayed = run_replay(options, sink, &mut |update| display.show(update), shutdown).await;
-    display.clear();
+    let bar = display.handle();
+    let mut show = |update| match update {
+        Update::Progress(status) => {
+            let share = status.total_bytes.map(|total| (status.read_bytes, total));
+            display.show(share, &figures(&status));
+        }
+        Update::Notice(notice) => display.notice(&notice),
+        Update::BadRow { line, cause } => display.bad_row(line, &cause),
+    };
+    let replayed = run_replay(options, sink, &mut show, shutdown).await;
+    bar.clear();
     let summary = replayed?;
     // The other files are replayed although nobody reads about this one.
-    let line = display::in_one_line(&name, &summary, began.elapsed());
+    let line = in_one_line(&name, &summary, began.elapsed());
     let _ = terminal::print(line + "\n");
     Ok(summary)
+}
+
+fn figures(status: &Status) -> String {
+    let mut text = format!(
+        "{} rows, {} events accepted, {:.0} events/s",
+        status.rows, status.accepted, status.events_per_s
+    );
+    if status.rejected + status.bad > 0 {
+        text.push_str(&format!(
+            ", {} rejected, {} bad",
+            status.rejected, status.bad
+        ));
+    }
+    text
+}
+
+/// What a file came to.
+fn in_one_line(name: &str, summary: &Summary, elapsed: Duration) -> String {
+    let seconds = elapsed.as_secs_f64();
+    let rate = summary.accepted_now as f64 / seconds.max(1e-3);
+    let mut line = format!(
+        "{name}: {} rows, {} events accepted, {} rejected, {} bad rows, {seconds:.1} s, {rate:.0} events/s",
+        summary.rows, summary.accepted, summary.rejected, summary.bad
+    );
+    for (what, count) in &summary.skipped {
+        line.push_str(&format!("; skipped {count} {what}"));
+    }
+    if let Some(row) = summary.resumed_after {
+        line.push_str(&format!(
+            "; went on after row {row}, {} events by this run",
+            summary.accepted_now
+        ));
+    }
+    if summary.is_interrupted {
+        line.push_str("; interrupted, run it again to go on");
+    }
+    line
 }
 
 /// Where rows go, and what must stay open for it.

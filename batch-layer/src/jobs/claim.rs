@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use events::{Advance, TopicPartition};
 use lake::job_runs::JobRun;
-use lake::{Commit, Error, Lake, Table};
+use lake::{Commit, Error, Lake, NewFile, Table};
 
 use super::schedule::Stored;
 
@@ -51,14 +51,7 @@ impl Claims {
         row: Option<&JobRun>,
     ) -> Result<bool, Error> {
         let files = match row {
-            Some(row) => {
-                let rows = JobRun::to_rows(std::slice::from_ref(row));
-                let rows = rows.map_err(|error| Error::Schema {
-                    table: TABLE.name().to_owned(),
-                    reason: error.to_string(),
-                })?;
-                self.lake.write_files(TABLE, vec![rows]).await?
-            }
+            Some(row) => written(&self.lake, row).await?,
             None => Vec::new(),
         };
         let values = [
@@ -86,15 +79,20 @@ impl Claims {
 
 /// Adds a row about a run that nobody else can have begun.
 pub(crate) async fn note(lake: &Lake, row: &JobRun) -> Result<(), Error> {
+    let commit = Commit {
+        files: written(lake, row).await?,
+        ..Commit::default()
+    };
+    lake.commit(TABLE, &commit).await.map(drop)
+}
+
+/// A file with the row, which the next commit may name.
+async fn written(lake: &Lake, row: &JobRun) -> Result<Vec<NewFile>, Error> {
     let rows = JobRun::to_rows(std::slice::from_ref(row)).map_err(|error| Error::Schema {
         table: TABLE.name().to_owned(),
         reason: error.to_string(),
     })?;
-    let commit = Commit {
-        files: lake.write_files(TABLE, vec![rows]).await?,
-        ..Commit::default()
-    };
-    lake.commit(TABLE, &commit).await.map(drop)
+    lake.write_files(TABLE, vec![rows]).await
 }
 
 #[cfg(test)]

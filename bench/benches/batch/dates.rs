@@ -5,9 +5,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use bench::{Measurement, Report};
+use bench::{Measurement, Report, create_topics, memory_mib};
 use event_log::kafka::{KafkaConfig, KafkaLog};
-use event_log::{EventLog, NewRecord, TopicSpec};
+use event_log::{EventLog, NewRecord};
 use events::time::format_rfc3339;
 use events::{Stream, TopicNames};
 use lake::{Lake, LakeConfig, Table};
@@ -59,18 +59,8 @@ pub async fn measure(report: &mut Report, binary: &Path) -> Result<()> {
 /// Events of all dates one after the other, so that all are open at once.
 async fn fill(log: &dyn EventLog, topic: &str) -> Result<()> {
     let names = TopicNames::default();
-    let spec = |name| TopicSpec {
-        name,
-        partitions: 4,
-        retention: None,
-        retention_bytes: None,
-        compacted: false,
-    };
-    log.create_topics(&[
-        spec(topic.into()),
-        spec(names.dead_letters(Stream::GpsData)),
-    ])
-    .await?;
+    let dead_letters = names.dead_letters(Stream::GpsData);
+    create_topics(log, 4, [topic.into(), dead_letters]).await?;
     for first in (0..EVENTS).step_by(10_000) {
         let records = (first..first + 10_000).map(|number| {
             let (device, day) = (number % 500, number % DATES);
@@ -104,10 +94,7 @@ async fn until_all_are_in(lake_folder: &Path, process: u32) -> Result<f64> {
     .await?;
     loop {
         let rows = lake.refresh(table).await?.rows().unwrap_or(0);
-        let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-        let peak = kib.context("no VmHWM: it has ended")? / 1024.0;
+        let peak = memory_mib(process, "VmHWM:")?;
         if rows >= EVENTS {
             return Ok(peak);
         }

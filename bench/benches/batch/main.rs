@@ -17,11 +17,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use bench::{CoreClock, Measurement, Report, median, recording, replayed};
+use bench::{
+    CoreClock, Measurement, Report, create_topics, median, memory_mib, recording, replayed,
+};
 use bytes::Bytes;
 use event_log::kafka::{KafkaConfig, KafkaLog};
 use event_log::local::{LocalLog, LocalLogConfig};
-use event_log::{EventLog, NewRecord, Polled, TopicSpec};
+use event_log::{EventLog, NewRecord, Polled};
 use events::columns::{ColumnBuilder, Origin};
 use events::health::HealthBoard;
 use events::{Advance, Event, Stream, TopicNames, TopicPartition, decode};
@@ -48,7 +50,10 @@ const ENCODE_TARGET: f64 = 1.2e6;
 const COMPACT_TARGET: f64 = 1.5e6;
 /// Bytes of a row, no more than this: written as rows a byte to be a rate.
 const ROW_BYTES_TARGET: f64 = 23.0;
-const KAFKA_EVENTS: usize = 1_000_000;
+const KAFKA_EVENTS: usize = 4_000_000;
+/// The last rows wait no longer than this, so that waiting is a small part of the
+/// measure.
+const KAFKA_FLUSH_AGE: Duration = Duration::from_secs(1);
 
 fn main() -> Result<()> {
     let taxis = recording("gps/cabspotting_2008-05-20_21.csv.gz");
@@ -320,7 +325,11 @@ async fn from_kafka(report: &mut Report, sample: &[Event]) -> Result<()> {
         log.clone(),
         lake.clone(),
         topics.clone(),
-        batch_layer::BatchConfig::default(),
+        batch_layer::BatchConfig {
+            flush_age: KAFKA_FLUSH_AGE,
+            flush_idle: KAFKA_FLUSH_AGE / 10,
+            ..batch_layer::BatchConfig::default()
+        },
         HealthBoard::default(),
         stop.clone(),
     ));
@@ -340,7 +349,11 @@ async fn from_kafka(report: &mut Report, sample: &[Event]) -> Result<()> {
         .at_least(0.6 * raw)
         .against("reading alone", raw),
     );
-    report.add(Measurement::rate("  most memory", peak_mib()?, "MiB"));
+    report.add(Measurement::rate(
+        "  most memory",
+        memory_mib(std::process::id(), "VmHWM:")?,
+        "MiB",
+    ));
     Ok(())
 }
 
@@ -369,19 +382,10 @@ fn lake_config(folder: &std::path::Path) -> LakeConfig {
 }
 
 async fn append(log: &dyn EventLog, topics: &TopicNames, sample: &[Event]) -> Result<()> {
-    let spec = |name| TopicSpec {
-        name,
-        partitions: PARTITIONS,
-        retention: None,
-        retention_bytes: None,
-        compacted: false,
-    };
-    let mut specs = Vec::new();
-    for (stream, topic) in topics.iter() {
-        specs.push(spec(topic.clone()));
-        specs.push(spec(topics.dead_letters(stream)));
-    }
-    log.create_topics(&specs).await?;
+    let all = topics
+        .iter()
+        .flat_map(|(stream, topic)| [topic.clone(), topics.dead_letters(stream)]);
+    create_topics(log, PARTITIONS, all).await?;
     let events: Vec<&Event> = sample.iter().cycle().take(KAFKA_EVENTS).collect();
     for chunk in events.chunks(10_000) {
         let records = chunk.iter().map(|event| NewRecord {
@@ -412,12 +416,4 @@ async fn consume(log: &dyn EventLog, topics: &TopicNames) -> Result<f64> {
         }
     }
     Ok(records as f64 / began.elapsed().as_secs_f64())
-}
-
-/// The most memory that this process ever held.
-fn peak_mib() -> Result<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").context("needs Linux")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-    Ok(kib.context("no VmHWM")? / 1024.0)
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
+use bench::create_topics;
 use event_log::kafka::KafkaLog;
-use event_log::{EventLog, NewRecord, TopicSpec};
+use event_log::{EventLog, NewRecord};
 use events::Topic;
 use events::time::format_rfc3339;
 use tokio::task::JoinSet;
@@ -97,14 +98,7 @@ impl City {
 /// Makes a topic and gives its name.
 pub async fn create(log: &Arc<KafkaLog>, name: &str) -> Result<Topic> {
     let name = Topic::from(name);
-    let spec = TopicSpec {
-        name: name.clone(),
-        partitions: PARTITIONS,
-        retention: None,
-        retention_bytes: None,
-        compacted: false,
-    };
-    log.create_topics(&[spec]).await?;
+    create_topics(log.as_ref(), PARTITIONS, [name.clone()]).await?;
     Ok(name)
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use bench::memory_mib;
 use event_log::kafka::{KafkaConfig, KafkaLog};
 use hot_store::testing::RedisServer;
 use hot_store::{HotStore, RedisConfig, RedisStore};
@@ -99,13 +100,9 @@ pub struct Role {
 }
 
 impl Role {
-    /// Its memory now, bytes.
-    pub fn resident_bytes(&self) -> Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        let kib: u64 = kib.context("no VmRSS")?.parse()?;
-        Ok(kib * 1024)
+    /// Its memory now, MiB.
+    pub fn memory_mib(&self) -> Result<f64> {
+        memory_mib(self.child.id(), "VmRSS:")
     }
 
     /// What it has printed, for a failure.
