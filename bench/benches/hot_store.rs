@@ -127,11 +127,10 @@ fn partition() -> TopicPartition {
 }
 
 fn batch(first: usize) -> HotBatch {
-    let updates = (first..first + BATCH).map(|number| Update {
-        kind: Kind::Vehicle,
+    let updates = (first..first + BATCH).map(|number| {
         // Neighbours in a batch are no neighbours in the city.
-        id: format!("car-{:06}", number * 7919 % VEHICLES),
-        value: Some(value(number, first)),
+        let id = format!("car-{:06}", number * 7919 % VEHICLES);
+        Update::new(Kind::Vehicle, id, Some(value(number, first)))
     });
     let cells = (0..10).map(|number| Cell {
         partition: partition(),

@@ -39,6 +39,33 @@ pub struct Update {
     pub id: String,
     /// JSON text; `None` deletes.
     pub value: Option<Bytes>,
+    /// How long ago what it says was said, seconds: it lives that much shorter.
+    pub age_s: u32,
+}
+
+impl Update {
+    /// Something that was said just now.
+    pub fn new(kind: Kind, id: impl Into<String>, value: Option<Bytes>) -> Self {
+        Self {
+            kind,
+            id: id.into(),
+            value,
+            age_s: 0,
+        }
+    }
+
+    /// The same, of something that was said so long ago.
+    pub fn aged(self, age: Duration) -> Self {
+        let age_s = u32::try_from(age.as_secs()).unwrap_or(u32::MAX);
+        Self { age_s, ..self }
+    }
+
+    /// How long the value lives without a newer one, at least a second.
+    pub fn time_to_live(&self) -> Duration {
+        let age = Duration::from_secs(self.age_s.into());
+        let left = self.kind.time_to_live().saturating_sub(age);
+        left.max(Duration::from_secs(1))
+    }
 }
 
 /// A piece of a layer's state in progress, kept with its partition's position

@@ -155,11 +155,11 @@ mod tests {
                 from,
                 to,
             }],
-            updates: vec![Update {
-                kind: Kind::Vehicle,
-                id: "a".into(),
-                value: Some(Bytes::from(vec![b'1'; bytes])),
-            }],
+            updates: vec![Update::new(
+                Kind::Vehicle,
+                "a",
+                Some(Bytes::from(vec![b'1'; bytes])),
+            )],
         })
     }
 

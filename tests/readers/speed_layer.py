@@ -1,12 +1,14 @@
 """Computes from the lake what the speed layer must have said, and compares.
 
-    speed_layer.py LAKE LIVE.json LATENESS_SECONDS
+    speed_layer.py LAKE LIVE.json LATENESS_SECONDS FAST_KMH FAST_NO_MORE_KMH
 
 LAKE is a folder or s3://BUCKET/PREFIX (endpoint and key from the environment) with
-the tables gps_data, weather_data and windows. LIVE.json is what
-/api/vehicles/locations answers. Reads the events in the order of the log and applies
-the definitions once more: watermark, lateness, duplicates, panes of one minute, last
-position by event time. Prints what differs, and exits with 1 if anything does.
+the tables gps_data, weather_data, windows and alerts. LIVE.json is what
+/api/vehicles/locations answers. The rule `fleet-fast` raises an alert where a vehicle is
+faster than FAST_KMH, which is over where it is not faster than FAST_NO_MORE_KMH. Reads
+the events in the order of the log and applies the definitions once more: watermark,
+lateness, duplicates, panes of one minute, last position by event time, alerts. Prints
+what differs, and exits with 1 if anything does.
 """
 import json
 import sys
@@ -142,7 +144,63 @@ def compare_positions(connection, live):
     return len(rows), problems
 
 
-def main(lake, live, lateness_s):
+# The newest fixes of each vehicle, in the order of the log, that say anything to the rule.
+TOLD = """
+WITH newest AS (
+  SELECT device_id, log_offset, us, speed,
+    max(us) OVER (PARTITION BY device_id ORDER BY log_offset ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before_us
+  FROM judged_gps_data
+  WHERE occurrence = 1 AND NOT (latitude = 0 AND longitude = 0) AND device_id LIKE 'taxi-%'
+), beyond AS (
+  SELECT *, speed > {fast} AS is_fast FROM newest
+  WHERE (before_us IS NULL OR us >= before_us) AND (speed > {fast} OR speed <= {no_more})
+)
+SELECT device_id, us, is_fast FROM beyond
+QUALIFY is_fast IS DISTINCT FROM lag(is_fast, 1, false) OVER (PARTITION BY device_id ORDER BY log_offset)
+ORDER BY device_id, log_offset
+"""
+
+
+def expected_alerts(connection, fast, no_more):
+    """(vehicle, start of the alert) -> its end; None where it goes on."""
+    alerts, started = {}, {}
+    for device, us, is_fast in connection.execute(TOLD.format(fast=fast, no_more=no_more)).fetchall():
+        if is_fast:
+            started[device] = us
+            alerts[(device, us)] = None
+        else:
+            alerts[(device, started[device])] = us
+    return alerts
+
+
+def compare_alerts(connection, lake, fast, no_more):
+    """Alerts that go on are ended by what closes the windows: nothing more is heard."""
+    expected = expected_alerts(connection, fast, no_more)
+    rows = connection.execute(
+        f"""SELECT subject, epoch_us(started_at), status, epoch_us(timestamp), id, alert_id
+            FROM delta_scan('{lake}/alerts')
+            WHERE rule = 'fleet-fast' AND subject LIKE 'taxi-%' AND status <> 'updated'"""
+    ).fetchall()
+    problems, seen, ids, ends = [], {}, set(), {}
+    for subject, started_us, status, us, step_id, alert_id in rows:
+        alert = (subject, started_us)
+        if step_id in ids:
+            problems.append(f"{status} of {alert} is in the log twice")
+        ids.add(step_id)
+        if seen.setdefault(alert, alert_id) != alert_id:
+            problems.append(f"{alert} has two ids")
+        if alert not in expected:
+            problems.append(f"{alert} was {status} and is none")
+        if status == "cleared":
+            ends[alert] = us
+    problems += [f"{alert} was not raised" for alert in expected.keys() - seen.keys()]
+    for alert, end in expected.items():
+        if end is not None and ends.get(alert) != end:
+            problems.append(f"{alert} was cleared at {ends.get(alert)}, expected {end}")
+    return len(expected), problems
+
+
+def main(lake, live, lateness_s, fast, no_more):
     connection = connect(lake)
     for table in ("gps_data", "weather_data"):
         judge(connection, lake, table, int(float(lateness_s) * 1e6))
@@ -157,9 +215,16 @@ def main(lake, live, lateness_s):
     panes, pane_problems = compare_panes(connection, lake, open_from_us)
     with open(live, encoding="utf-8") as file:
         devices, position_problems = compare_positions(connection, json.load(file))
-    problems = pane_problems + position_problems
-    print(f"{events} events, {doubles} of them twice, {late} late; {panes} windows, {devices} vehicles")
-    print(f"{len(pane_problems)} windows and {len(position_problems)} positions differ")
+    alerts, alert_problems = compare_alerts(connection, lake, float(fast), float(no_more))
+    problems = pane_problems + position_problems + alert_problems
+    print(
+        f"{events} events, {doubles} of them twice, {late} late; "
+        f"{panes} windows, {devices} vehicles, {alerts} alerts"
+    )
+    print(
+        f"{len(pane_problems)} windows, {len(position_problems)} positions "
+        f"and {len(alert_problems)} alerts differ"
+    )
     for problem in problems[:20]:
         print(" ", problem)
     sys.exit(bool(problems))

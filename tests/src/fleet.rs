@@ -6,8 +6,14 @@
 use std::fmt::Write as _;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
 
 use crate::fixtures::{event_id, rfc3339};
+
+/// Faster than this the fleet's rule raises an alert,
+pub const FAST_KMH: f64 = 115.0;
+/// and from this on it is over, km/h.
+pub const FAST_NO_MORE_KMH: f64 = 100.0;
 
 /// Vehicles that drive around places of their own, and stations that measure.
 #[derive(Clone, Debug)]
@@ -87,6 +93,23 @@ impl Fleet {
             .expect("text grows");
         }
         lines
+    }
+
+    /// A rule that some of its fixes break.
+    pub fn rule() -> Value {
+        json!({
+            "id": "fleet-fast", "name": "Fast", "severity": "Low", "comparison": ">",
+            "source": {"stream": "gps_data", "field": "speed"},
+            "threshold": FAST_KMH, "clear_threshold": FAST_NO_MORE_KMH,
+        })
+    }
+
+    /// A fix of a device of its own that breaks it, when the fleet sets out.
+    pub fn rule_breaker(&self, device: &str, round: u64) -> Value {
+        json!({
+            "id": format!("{device}-{round}"), "device_id": device, "timestamp": rfc3339(self.began),
+            "location": [57.6, 11.8], "speed": 119.5, "vehicle_type": "taxi",
+        })
     }
 
     /// One event now of each of `devices` devices that did nothing before: event time

@@ -9,7 +9,8 @@ use reqwest::{Method, StatusCode};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::{Api, Deployment, Fleet, Roles, python, read_lake, until};
+use crate::fleet::{FAST_KMH, FAST_NO_MORE_KMH};
+use crate::{Api, Deployment, Fleet, Roles, put_in_force, python, read_lake, until};
 
 /// Events of one request.
 const BATCH: u64 = 1000;
@@ -31,9 +32,18 @@ pub struct Load {
 }
 
 impl Load {
-    /// Begins to send `total` events at no more than `per_second`. A request that is
-    /// not acknowledged is sent again, so some events are in the log twice.
-    pub fn start(fleet: Fleet, total: u64, per_second: u64, door: watch::Receiver<Api>) -> Load {
+    /// Puts the fleet's rule in force, then begins to send `total` events at no more
+    /// than `per_second`. A request that is not acknowledged is sent again, so some
+    /// events are in the log twice.
+    pub async fn start(
+        fleet: Fleet,
+        total: u64,
+        per_second: u64,
+        door: watch::Receiver<Api>,
+    ) -> Load {
+        let api = door.borrow().clone();
+        let probe = |device: &str, round| fleet.rule_breaker(device, round);
+        put_in_force(&api, &Fleet::rule(), "gps_data", probe).await;
         let sent = Arc::new(AtomicU64::new(0));
         let sender = tokio::spawn(send(fleet, total, per_second, door, sent.clone()));
         Load {
@@ -120,8 +130,8 @@ async fn deliver(door: &mut watch::Receiver<Api>, topic: &str, body: String) {
     }
 }
 
-/// Closes the fleet's windows, waits for both layers, and compares windows and
-/// positions with what DuckDB makes of the events in the lake.
+/// Closes the fleet's windows, waits for both layers, and compares windows, positions
+/// and alerts with what DuckDB makes of the events in the lake.
 pub async fn agrees_with_duckdb(deployment: &Deployment, roles: &Roles, fleet: &Fleet) {
     let Some(python) = python() else {
         return;
@@ -160,7 +170,13 @@ impl Check<'_> {
         std::fs::write(&file, live.text).expect("a file of our own");
         let table = self.deployment.table("windows");
         let lake = table.strip_suffix("/windows").expect("a table of the lake");
-        let arguments = [lake, &file.display().to_string(), "60"].map(str::to_owned);
+        let arguments = [
+            lake.to_owned(),
+            file.display().to_string(),
+            "60".to_owned(),
+            FAST_KMH.to_string(),
+            FAST_NO_MORE_KMH.to_string(),
+        ];
         let output = read_lake(&self.python, self.deployment, "speed_layer.py", arguments).await;
         let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         match output.status.success() {

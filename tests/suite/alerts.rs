@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use chrono::{TimeDelta, Utc};
-use end_to_end::{Api, Deployment, Socket, fixtures, on_each_backend, until};
+use end_to_end::{Api, Deployment, Socket, fixtures, on_each_backend, put_in_force, until};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -33,32 +33,8 @@ fn fix(device: &str, number: i64, speed: f64) -> Value {
 }
 
 async fn write_rule(api: &Api) {
-    // The rules are read once the topics exist, which may be after readiness.
-    until(SOON, "the rule", || async {
-        let answer = api
-            .post("/api/rules?author=test", JSON, rule().to_string())
-            .await;
-        match answer.status {
-            StatusCode::CREATED | StatusCode::CONFLICT => Ok(()),
-            other => Err(format!("{other} {}", answer.text)),
-        }
-    })
-    .await;
-    // In force within a second: tried until it is.
-    let mut number = 0;
-    until(SOON, "the rule to be in force", || {
-        number += 1;
-        async move {
-            api.ingest("gps_data", &[fix("probe", number, 300.0)]).await;
-            let alerts = api.get_json("/api/alerts").await;
-            let alerts = alerts.as_array().cloned().unwrap_or_default();
-            match alerts.iter().any(|alert| alert["subject"] == "probe") {
-                true => Ok(()),
-                false => Err("no alert of the probe".to_owned()),
-            }
-        }
-    })
-    .await;
+    let probe = |device: &str, round| fix(device, round as i64, 300.0);
+    put_in_force(api, &rule(), "gps_data", probe).await;
 }
 
 async fn next_of_subject(client: &mut Socket, subject: &str, status: &str) -> Value {

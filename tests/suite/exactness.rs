@@ -1,5 +1,5 @@
-//! `kill -9` of the speed layer at random moments under load: afterwards every window
-//! and every last position is what DuckDB makes of the same events.
+//! `kill -9` of the speed layer at random moments under load: afterwards every window,
+//! every last position and every alert is what DuckDB makes of the same events.
 //!
 //! Short in `make test`. `make soak` sets `CITYPULSE_CRASH_SECONDS`, `_RATE`, `_KILLS`.
 
@@ -34,7 +34,7 @@ async fn killed_speed_layer_is_as_one_that_ran_on(deployment: Deployment) {
     let total = rate * figure("SECONDS", 25);
     let fleet = fleet(total);
     let mut roles = Roles::start(&deployment, 1).await;
-    let load = Load::start(fleet.clone(), total, rate, roles.address());
+    let load = Load::start(fleet.clone(), total, rate, roles.address()).await;
     let seed = Utc::now().timestamp_subsec_nanos();
     println!("moments of the kills from {seed}");
     for kill in 0..kills {

@@ -35,7 +35,7 @@ async fn become_one(deployment: Deployment, layers: usize) {
     let total = rate * 30 * (layers as u64 - 1);
     let fleet = fleet(total);
     let mut roles = Roles::start(&deployment, layers).await;
-    let load = Load::start(fleet.clone(), total, rate, roles.address());
+    let load = Load::start(fleet.clone(), total, rate, roles.address()).await;
     for number in 0..layers - 1 {
         load.reached(total * (number as u64 * 2 + 1) / (layers as u64 * 2))
             .await;
@@ -107,7 +107,7 @@ async fn an_emptied_redis_is_rebuilt_from_the_log(deployment: Deployment) {
     let total = rate * 10;
     let fleet = fleet(total);
     let mut roles = Roles::start(&deployment, 1).await;
-    let load = Load::start(fleet.clone(), total, rate, roles.address());
+    let load = Load::start(fleet.clone(), total, rate, roles.address()).await;
     load.finished().await;
     roles.caught_up("speed").await;
     roles.kill(0);

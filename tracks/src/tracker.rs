@@ -77,7 +77,8 @@ impl Accepted {
 pub struct Tracker<X> {
     limits: Limits,
     by_hash: HashMap<u64, DeviceSlot, Identity>,
-    tracks: Vec<Option<Track<X>>>,
+    /// Boxed: growing by half of all of them would take twice their memory.
+    tracks: Vec<Option<Box<Track<X>>>>,
     free: Vec<DeviceSlot>,
     ids: Ids,
     dirty: Vec<DeviceSlot>,
@@ -177,7 +178,7 @@ impl<X: Default> Tracker<X> {
         if appended_at_us - track.appended_at_us > FORGET_AFTER_US {
             let extra = std::mem::take(&mut track.extra);
             let dirty = track.dirty;
-            *track = Track::begin(fix, offset, appended_at_us, device_hash, id);
+            **track = Track::begin(fix, offset, appended_at_us, device_hash, id);
             (track.extra, track.dirty) = (extra, dirty);
             return self.accept(slot, fix, late, None, TripChange::default(), ground);
         }
@@ -267,10 +268,10 @@ impl<X: Default> Tracker<X> {
         id: u64,
     ) -> DeviceSlot {
         let track = Track::begin(fix, offset, appended_at_us, device_hash, id);
-        self.put(place, track)
+        self.put(place, Box::new(track))
     }
 
-    fn put(&mut self, place: u64, track: Track<X>) -> DeviceSlot {
+    fn put(&mut self, place: u64, track: Box<Track<X>>) -> DeviceSlot {
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.tracks[slot as usize] = Some(track);
@@ -357,6 +358,7 @@ impl<X: Default> Tracker<X> {
             return false;
         };
         let (place, known) = self.find(track.device_hash, device_id);
+        let track = Box::new(track);
         match known {
             Some(slot) => self.tracks[slot as usize] = Some(track),
             None => {
@@ -370,18 +372,18 @@ impl<X: Default> Tracker<X> {
 impl<X> Tracker<X> {
     /// One device's track; `None` once it was forgotten.
     pub fn track(&self, slot: DeviceSlot) -> Option<&Track<X>> {
-        self.tracks.get(slot as usize)?.as_ref()
+        self.tracks.get(slot as usize)?.as_deref()
     }
 
     /// The same, to change what is kept with it.
     pub fn track_mut(&mut self, slot: DeviceSlot) -> Option<&mut Track<X>> {
-        self.tracks.get_mut(slot as usize)?.as_mut()
+        self.tracks.get_mut(slot as usize)?.as_deref_mut()
     }
 
     /// Every track, in no order.
     pub fn tracks(&self) -> impl Iterator<Item = (DeviceSlot, &Track<X>)> {
         let numbered = self.tracks.iter().enumerate();
-        numbered.filter_map(|(slot, track)| Some((slot as DeviceSlot, track.as_ref()?)))
+        numbered.filter_map(|(slot, track)| Some((slot as DeviceSlot, track.as_deref()?)))
     }
 
     /// The track of that device.

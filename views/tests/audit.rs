@@ -147,11 +147,11 @@ async fn each_window_is_explained_and_healing_leaves_nothing_to_explain() {
     for pane in &said {
         city_of.say(pane).await;
     }
-    let live = Update {
-        kind: Kind::Window,
-        id: window_id(WindowKind::City, "speed", said[2].start_us),
-        value: Some(said[2].to_json().into()),
-    };
+    let live = Update::new(
+        Kind::Window,
+        window_id(WindowKind::City, "speed", said[2].start_us),
+        Some(said[2].to_json().into()),
+    );
     let batch = HotBatch {
         updates: vec![live.clone()],
         ..HotBatch::default()

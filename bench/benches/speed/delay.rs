@@ -97,55 +97,82 @@ pub fn until_redis(runtime: &Runtime, stand: &Stand, report: &mut Report) -> Res
     Ok(())
 }
 
+/// Vehicles and alerts, as two subscribers of one process see them.
 pub fn until_websocket(runtime: &Runtime, stand: &Stand, report: &mut Report) -> Result<()> {
     const PER_SECOND: u64 = 10_000;
     let city = City {
         vehicles: 2000,
         ..City::CELLS_2000
     };
-    let mut delays = runtime.block_on(async {
+    let (mut vehicles, mut alerts) = runtime.block_on(async {
         let redis = RedisServer::start();
         let topic = create(&stand.log, &stand.topic("socket")).await?;
         let speed = stand.start("speed", &redis, &topic)?;
         let serve = stand.start("serve", &redis, &topic)?;
         is_working(stand, &redis, &topic, &speed).await?;
-        let mut socket = connect(&serve).await?;
-        let subscribe =
-            json!({"type": "subscribe", "id": "a", "channel": "vehicles", "max_hz": 20});
-        socket.send(Message::text(subscribe.to_string())).await?;
+        let sockets = (connect(&serve).await?, connect(&serve).await?);
+        write_rule(&serve, &stand.run).await?;
         let load = tokio::spawn(steady(stand.log.clone(), topic, city, PER_SECOND));
-        let mut delays = Delays::default();
-        let began = Instant::now();
-        while began.elapsed() < WARM_UP + MEASURED {
-            let message = socket.next().await.context("the socket was closed")??;
-            let Message::Text(text) = message else {
-                continue;
-            };
-            #[derive(Deserialize)]
-            struct Frame<'a> {
-                #[serde(rename = "type")]
-                kind: &'a str,
-                #[serde(borrow, default)]
-                data: Option<&'a serde_json::value::RawValue>,
-            }
-            let frame: Frame<'_> = serde_json::from_str(&text)?;
-            let (Some(data), "update") = (frame.data, frame.kind) else {
-                continue;
-            };
-            if began.elapsed() > WARM_UP {
-                let items: Vec<Dated<'_>> = serde_json::from_str(data.get())?;
-                items.iter().for_each(|item| delays.add(item.timestamp));
-            }
-        }
+        let delays = tokio::try_join!(delays(sockets.0, "vehicles"), delays(sockets.1, "alerts"))?;
         load.await??;
         serve.stop()?;
         speed.stop()?;
         Ok::<_, anyhow::Error>(delays)
     })?;
     let measure = "append to WebSocket at 10,000/s, p50";
-    report.add(Measurement::rate(measure, delays.quantile(0.5)?, "ms"));
+    report.add(Measurement::rate(measure, vehicles.quantile(0.5)?, "ms"));
     let measure = "append to WebSocket at 10,000/s, p99";
-    report.add(Measurement::rate(measure, delays.quantile(0.99)?, "ms").at_most(250.0));
+    report.add(Measurement::rate(measure, vehicles.quantile(0.99)?, "ms").at_most(250.0));
+    let measure = "append to alert on the WebSocket at 10,000/s, p99";
+    report.add(Measurement::rate(measure, alerts.quantile(0.99)?, "ms").at_most(1000.0));
+    Ok(())
+}
+
+/// What a subscriber of `channel` sees until the end of the measurement.
+async fn delays(mut socket: Socket, channel: &str) -> Result<Delays> {
+    #[derive(Deserialize)]
+    struct Frame<'a> {
+        #[serde(rename = "type")]
+        kind: &'a str,
+        #[serde(borrow, default)]
+        data: Option<&'a serde_json::value::RawValue>,
+    }
+    let subscribe = json!({"type": "subscribe", "id": "a", "channel": channel, "max_hz": 20});
+    socket.send(Message::text(subscribe.to_string())).await?;
+    let mut delays = Delays::default();
+    let began = Instant::now();
+    while began.elapsed() < WARM_UP + MEASURED {
+        let message = socket.next().await.context("the socket was closed")??;
+        let Message::Text(text) = message else {
+            continue;
+        };
+        let frame: Frame<'_> = serde_json::from_str(&text)?;
+        let (Some(data), "update") = (frame.data, frame.kind) else {
+            continue;
+        };
+        if began.elapsed() > WARM_UP {
+            let items: Vec<Dated<'_>> = serde_json::from_str(data.get())?;
+            items.iter().for_each(|item| delays.add(item.timestamp));
+        }
+    }
+    Ok(delays)
+}
+
+/// A rule that one event in a hundred breaks: its alerts begin and end at once.
+async fn write_rule(serve: &Role, run: &str) -> Result<()> {
+    let rule = json!({
+        "id": format!("bench-{run}"), "name": "Bench", "severity": "Low",
+        "source": {"stream": "gps_data", "field": "speed"},
+        "comparison": ">", "threshold": 40.85, "clear_threshold": 40.0,
+    });
+    let address = format!("http://127.0.0.1:{}/api/rules?author=bench", serve.port);
+    let answer = reqwest::Client::new()
+        .post(address)
+        .json(&rule)
+        .send()
+        .await?;
+    let status = answer.status();
+    ensure!(status.is_success(), "{status} {}", answer.text().await?);
     Ok(())
 }
 

@@ -6,7 +6,8 @@
 //!   `CITYPULSE_PEERS` also against Flink and Spark, which compute 10 s windows over
 //!   as many cells, and write them nowhere: `make bench-peers`.
 //! - From the append of an event until a watcher of Redis has it, at 50,000 events/s.
-//! - From the append until a WebSocket subscriber has it, at 10,000 events/s.
+//! - From the append until a WebSocket subscriber has it, or the alert that it raises,
+//!   at 10,000 events/s.
 //! - Memory with 100,000 devices.
 //!
 //! Needs `CITYPULSE_BIN` (an optimised `citypulse`) and `CITYPULSE_TEST_KAFKA`;

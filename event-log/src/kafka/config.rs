@@ -95,7 +95,8 @@ impl KafkaConfig {
         Ok(config)
     }
 
-    /// At most about 24 MiB wait in a consumer: 16 MiB fetched and one fetch more.
+    /// What is fetched comes in small parts: packed, they grow tenfold, and each record
+    /// takes some hundred bytes besides. So about 40 MiB wait in a consumer at most.
     pub(super) fn consumer(&self, group: &str) -> Result<ClientConfig> {
         let mut config = self.common()?;
         config
@@ -115,9 +116,10 @@ impl KafkaConfig {
                 "heartbeat.interval.ms",
                 (self.session_timeout.as_millis() / 3).to_string(),
             )
-            .set("queued.max.messages.kbytes", "16384")
-            .set("fetch.max.bytes", "8388608")
-            .set("fetch.message.max.bytes", "1048576")
+            .set("queued.max.messages.kbytes", "8192")
+            .set("queued.min.messages", "20000")
+            .set("fetch.max.bytes", "2097152")
+            .set("fetch.message.max.bytes", "262144")
             .set("fetch.wait.max.ms", "250")
             .set("fetch.queue.backoff.ms", "20")
             .set("fetch.error.backoff.ms", "200");

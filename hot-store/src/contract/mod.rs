@@ -39,7 +39,7 @@ macro_rules! contract_tests {
         $crate::contract_tests!(@cases $fixture,
             values_read_back, an_empty_batch_changes_nothing, deleted_values_are_gone,
             odd_ids_read_back, kinds_of_one_have_one_value, scan_returns_only_its_kind,
-            every_value_has_the_time_to_live_of_its_kind,
+            every_value_has_the_time_to_live_of_its_kind, an_old_value_ends_sooner,
             only_a_newer_value_extends_the_time_to_live, many_are_read_in_order,
             ids_are_found_by_their_beginning,
             an_absent_position_matches_any, a_fence_holds_and_moves_nothing,
@@ -71,19 +71,11 @@ fn partition(number: i32) -> TopicPartition {
 }
 
 fn set(kind: Kind, id: &str, value: impl Into<Bytes>) -> Update {
-    Update {
-        kind,
-        id: id.to_owned(),
-        value: Some(value.into()),
-    }
+    Update::new(kind, id, Some(value.into()))
 }
 
 fn delete(kind: Kind, id: &str) -> Update {
-    Update {
-        kind,
-        id: id.to_owned(),
-        value: None,
-    }
+    Update::new(kind, id, None)
 }
 
 fn cell(number: i32, key: &str, value: Option<&str>) -> Cell {

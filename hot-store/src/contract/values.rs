@@ -221,6 +221,23 @@ pub async fn every_value_has_the_time_to_live_of_its_kind(fixture: &dyn Fixture)
     }
 }
 
+/// What is written long after it was said lives no longer for it.
+pub async fn an_old_value_ends_sooner(fixture: &dyn Fixture) {
+    let store = fixture.store();
+    let age = Duration::from_secs(400);
+    let old = set(Kind::Vehicle, "a", "1").aged(age);
+    store
+        .apply(OWNER, updates(vec![old, set(Kind::Vehicle, "b", "1")]))
+        .await
+        .expect("apply");
+    let left = async |id| {
+        let entry = store.get(Kind::Vehicle, id).await.expect("get");
+        entry.expect("value").expires_in
+    };
+    assert!(left("a").await <= Kind::Vehicle.time_to_live() - age);
+    assert!(left("b").await > Kind::Vehicle.time_to_live() - age);
+}
+
 /// Reading or writing others does not keep a value alive; writing it does.
 pub async fn only_a_newer_value_extends_the_time_to_live(fixture: &dyn Fixture) {
     let store = fixture.store();

@@ -122,7 +122,7 @@ impl State {
         };
         // Copied: a slice of a larger buffer would keep all of that buffer.
         let value = Bytes::copy_from_slice(value);
-        let time_to_live_us = update.kind.time_to_live().as_micros() as i64;
+        let time_to_live_us = update.time_to_live().as_micros() as i64;
         let stored = Stored {
             value,
             expires_us: now_us.saturating_add(time_to_live_us),

@@ -60,11 +60,11 @@ mod kept {
 fn batch(value: &'static str, from: Offset, to: Offset) -> HotBatch {
     let partition = TopicPartition::new("gps_data", 0);
     HotBatch {
-        updates: vec![Update {
-            kind: Kind::Vehicle,
-            id: "a".into(),
-            value: Some(value.as_bytes().into()),
-        }],
+        updates: vec![Update::new(
+            Kind::Vehicle,
+            "a",
+            Some(value.as_bytes().into()),
+        )],
         cells: vec![Cell {
             partition: partition.clone(),
             key: "c".into(),
@@ -103,11 +103,7 @@ async fn values_end_with_their_time_to_live_and_leave_memory() {
     assert!(store.scan(Kind::Vehicle).await.expect("scan").is_empty());
     assert_eq!(store.state.read().held(), 1);
     let other = HotBatch {
-        updates: vec![Update {
-            kind: Kind::Road,
-            id: "r".into(),
-            value: Some("1".into()),
-        }],
+        updates: vec![Update::new(Kind::Road, "r", Some("1".into()))],
         ..HotBatch::default()
     };
     store.apply("speed", other).await.expect("apply");
@@ -197,11 +193,7 @@ async fn a_snapshot_that_cannot_be_written_is_an_error_that_names_the_file() {
 async fn a_large_buffer_is_not_kept_for_a_small_value() {
     let store = MemoryStore::new();
     let buffer = Bytes::from(vec![b'1'; 1 << 20]);
-    let updates = vec![Update {
-        kind: Kind::Vehicle,
-        id: "a".into(),
-        value: Some(buffer.slice(..10)),
-    }];
+    let updates = vec![Update::new(Kind::Vehicle, "a", Some(buffer.slice(..10)))];
     store
         .apply(
             "speed",
@@ -235,11 +227,7 @@ impl Step {
                 .iter()
                 .any(|update| update.kind == kind && update.id == id)
             {
-                updates.push(Update {
-                    kind,
-                    id,
-                    value: value.map(text),
-                });
+                updates.push(Update::new(kind, id, value.map(text)));
             }
         }
         let mut cells: Vec<Cell> = Vec::new();
@@ -354,7 +342,10 @@ impl Model {
                 return false;
             }
         }
-        for Update { kind, id, value } in batch.updates {
+        for Update {
+            kind, id, value, ..
+        } in batch.updates
+        {
             match value {
                 Some(value) => self.values.insert((kind, id), value),
                 None => self.values.remove(&(kind, id)),

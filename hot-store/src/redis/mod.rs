@@ -104,7 +104,7 @@ impl RedisStore {
             let command = match &update.value {
                 Some(value) => {
                     let mut set = redis::cmd("SET");
-                    let time_to_live_ms = update.kind.time_to_live().as_millis() as u64;
+                    let time_to_live_ms = update.time_to_live().as_millis() as u64;
                     set.arg(&key).arg(&value[..]).arg("PX").arg(time_to_live_ms);
                     set
                 }

@@ -4,6 +4,8 @@
 //! array or a string; see `apply.lua` for the shape. The first element is the
 //! version: a watcher that does not know it reads everything again.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use events::{Advance, Offset, TopicPartition};
 
@@ -32,33 +34,27 @@ pub(super) fn encode_notice(owner: &str, updates: &[Update], advances: &[Advance
     out
 }
 
-/// The updates of the kinds that pass `takes`.
+/// The updates of the kinds that pass `takes`: values by their time to live, then what
+/// is deleted.
 fn encode_updates(out: &mut Vec<u8>, updates: &[Update], takes: impl Fn(Kind) -> bool) {
-    let mut set = [0_usize; Kind::ALL.len()];
-    let mut deleted = 0;
     let taken = || updates.iter().filter(|update| takes(update.kind));
-    for update in taken() {
-        match update.value {
-            Some(_) => set[update.kind as usize] += 1,
-            None => deleted += 1,
-        }
-    }
-    array(out, 2 * set.iter().filter(|&&count| count > 0).count());
-    for kind in Kind::ALL {
-        let count = set[kind as usize];
-        if count == 0 {
-            continue;
-        }
-        string(out, kind.time_to_live().as_millis().to_string().as_bytes());
-        array(out, 2 * count);
-        for update in taken().filter(|update| update.kind == kind) {
+    let valued = |update: &&Update| update.value.is_some();
+    let mut set: Vec<&Update> = taken().filter(valued).collect();
+    set.sort_by_key(|update| update.time_to_live());
+    let groups = || set.chunk_by(|a, b| a.time_to_live() == b.time_to_live());
+    array(out, 2 * groups().count());
+    for group in groups() {
+        let time_to_live_ms = group[0].time_to_live().as_millis();
+        string(out, time_to_live_ms.to_string().as_bytes());
+        array(out, 2 * group.len());
+        for update in group {
             if let Some(value) = &update.value {
                 key(out, update);
                 string(out, value);
             }
         }
     }
-    array(out, deleted);
+    array(out, taken().count() - set.len());
     for update in taken().filter(|update| update.value.is_none()) {
         key(out, update);
     }
@@ -113,25 +109,18 @@ pub(super) fn decode_notice(payload: &[u8]) -> Option<(String, Notice)> {
     }
     let mut updates = Vec::new();
     for _ in 0..input.array()? / 2 {
-        let _time_to_live_ms = input.text()?;
+        let left = Duration::from_millis(input.text()?.parse().ok()?);
         for _ in 0..input.array()? / 2 {
             let (kind, id) = Kind::of_key(input.text()?)?;
             // Copied: watchers keep single values, not whole payloads.
             let value = Some(Bytes::copy_from_slice(input.string()?));
-            updates.push(Update {
-                kind,
-                id: id.to_owned(),
-                value,
-            });
+            let age = kind.time_to_live().saturating_sub(left);
+            updates.push(Update::new(kind, id, value).aged(age));
         }
     }
     for _ in 0..input.array()? {
         let (kind, id) = Kind::of_key(input.text()?)?;
-        updates.push(Update {
-            kind,
-            id: id.to_owned(),
-            value: None,
-        });
+        updates.push(Update::new(kind, id, None));
     }
     input
         .0
@@ -227,13 +216,12 @@ mod tests {
 
     fn updates() -> impl Strategy<Value = Vec<Update>> {
         let value = proptest::option::of(proptest::collection::vec(any::<u8>(), 0..300));
-        let update = (0..Kind::ALL.len(), ".{0,130}", value).prop_map(|(kind, id, value)| {
+        let update = (0..Kind::ALL.len(), ".{0,130}", value, 0..30_u64);
+        let update = update.prop_map(|(kind, id, value, age_s)| {
             let kind = Kind::ALL[kind];
-            Update {
-                kind,
-                id: kind.normal_id(&id).to_owned(),
-                value: value.map(Bytes::from),
-            }
+            // What is deleted has no age.
+            let age = Duration::from_secs(age_s * u64::from(value.is_some()));
+            Update::new(kind, kind.normal_id(&id), value.map(Bytes::from)).aged(age)
         });
         proptest::collection::vec(update, 0..60)
     }
@@ -248,7 +236,9 @@ mod tests {
             prop_assert_eq!(notice.advances, vec![advance]);
             let order = |updates: &[Update]| {
                 let mut order = updates.to_vec();
-                order.sort_by(|a, b| (a.kind, &a.id, &a.value).cmp(&(b.kind, &b.id, &b.value)));
+                order.sort_by(|a, b| {
+                    (a.kind, &a.id, &a.value, a.age_s).cmp(&(b.kind, &b.id, &b.value, b.age_s))
+                });
                 order
             };
             let told: Vec<_> = updates.into_iter().filter(|update| update.kind.is_told()).collect();

@@ -84,7 +84,7 @@ impl Mirror {
                     update.kind,
                     &update.id,
                     value.clone(),
-                    now + update.kind.time_to_live(),
+                    now + update.time_to_live(),
                 ),
                 None => self.tables[update.kind as usize].write().remove(&update.id),
             }
@@ -137,11 +137,11 @@ mod tests {
     use super::*;
 
     fn update(kind: Kind, id: &str, value: Option<&str>) -> Update {
-        Update {
+        Update::new(
             kind,
-            id: id.into(),
-            value: value.map(|text| Bytes::copy_from_slice(text.as_bytes())),
-        }
+            id,
+            value.map(|text| Bytes::copy_from_slice(text.as_bytes())),
+        )
     }
 
     fn notice(updates: Vec<Update>) -> Notice {

@@ -30,10 +30,12 @@ fn minute(ago: i64) -> i64 {
 }
 
 async fn put_hot(server: &Server, panes: &[Pane]) {
-    let updates = panes.iter().map(|pane| Update {
-        kind: Kind::Window,
-        id: window_id(pane.kind, &pane.key, pane.start_us),
-        value: Some(Bytes::from(pane.to_json())),
+    let updates = panes.iter().map(|pane| {
+        Update::new(
+            Kind::Window,
+            window_id(pane.kind, &pane.key, pane.start_us),
+            Some(Bytes::from(pane.to_json())),
+        )
     });
     server.apply(updates.collect()).await;
 }

@@ -358,6 +358,7 @@ impl<'a> Session<'a> {
         if self.trails.is_written() && self.are_trails_due() {
             self.drain_trails();
         }
+        self.state.look_for_silence(now_us);
         self.published.publish(&self.state);
         self.write(shutdown);
         Ok(())

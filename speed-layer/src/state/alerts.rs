@@ -8,7 +8,7 @@ use foldhash::HashMap;
 use hot_store::{Kind, Update};
 use rules::AlertState;
 
-use super::is_live;
+use super::{age, is_live};
 
 /// What the key of such a cell begins with.
 const PREFIX: &str = "alert:";
@@ -69,10 +69,9 @@ impl Alerts {
         unshown.dedup();
         let shown = unshown.into_iter().filter_map(|id| {
             let known = self.by_id.get(&id)?;
-            is_live(Kind::Alert, known.appended_at_us, now_us).then(|| Update {
-                kind: Kind::Alert,
-                id: id.to_string(),
-                value: Some(known.state.to_json().into()),
+            is_live(Kind::Alert, known.appended_at_us, now_us).then(|| {
+                let value = known.state.to_json().into();
+                Update::new(Kind::Alert, id, Some(value)).aged(age(known.appended_at_us, now_us))
             })
         });
         shown.collect()

@@ -14,9 +14,9 @@ use streets::{FreeFlow, SegmentIndex, StreetNetwork};
 
 use super::city_hooks::CityHooks;
 use super::closing::Closed;
-use super::is_live;
 use super::panes::{PaneKey, Partial, pane_start};
 use super::shared::{Group, Remote, Shared};
+use super::{age, is_live};
 use crate::values::{self, Level, Road, RoadWindow};
 use tracks::Streets;
 
@@ -337,11 +337,10 @@ impl Combined {
                 output.closed.push(pane.to_event());
             }
             if is_live(Kind::Window, partial.appended_at_us, now_us) {
-                output.updates.push(Update {
-                    kind: Kind::Window,
-                    id: format!("{}:{}:{}", pane.kind, pane.key, start_us / 1_000_000),
-                    value: Some(pane.to_json().into()),
-                });
+                let id = format!("{}:{}:{}", pane.kind, pane.key, start_us / 1_000_000);
+                let update = Update::new(Kind::Window, id, Some(pane.to_json().into()));
+                let age = age(partial.appended_at_us, now_us);
+                output.updates.push(update.aged(age));
             }
         }
     }

@@ -25,6 +25,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use events::hexagons::Hexagons;
@@ -99,6 +100,8 @@ pub struct State {
     rules: Arc<RuleSet>,
     counts: [Counts; Stream::ALL.len()],
     rate: city::EventRate,
+    /// The partition that was looked at for vehicles that fell silent.
+    silence_turn: usize,
 }
 
 impl State {
@@ -117,6 +120,7 @@ impl State {
             rules: Arc::default(),
             counts: [Counts::default(); Stream::ALL.len()],
             rate: city::EventRate::default(),
+            silence_turn: 0,
         }
     }
 
@@ -437,6 +441,12 @@ pub(crate) fn write_offset(offset: Offset) -> Bytes {
 
 fn read_offset(bytes: &[u8]) -> Option<Offset> {
     Some(Offset::from_le_bytes(bytes.try_into().ok()?))
+}
+
+/// How long ago something was appended.
+fn age(appended_at_us: i64, now_us: i64) -> Duration {
+    let age_us = now_us.saturating_sub(appended_at_us);
+    Duration::from_micros(u64::try_from(age_us).unwrap_or_default())
 }
 
 /// Whether a value of that kind, of something that was appended then, is still

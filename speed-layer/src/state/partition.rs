@@ -325,6 +325,28 @@ impl Partition {
         self.hooks.alerts.forget(appended_us);
     }
 
+    /// Vehicles that have fallen silent until now are shown once more.
+    pub(crate) fn show_silent(&mut self, now_us: i64, silent_after_us: i64) {
+        let is_news = |track: &tracks::Track<Extra>| {
+            !track.extra.is_silent
+                && is_live(Kind::Vehicle, track.appended_at_us(), now_us)
+                && motion(track, now_us, silent_after_us) == Motion::Silent
+        };
+        let tracks = self.tracker.tracks();
+        let silent: Vec<DeviceSlot> = tracks
+            .filter(|(_, track)| is_news(track))
+            .map(|(slot, _)| slot)
+            .collect();
+        for slot in silent {
+            if let Some(track) = self.tracker.track_mut(slot) {
+                track.extra.is_silent = true;
+                if !std::mem::replace(&mut track.extra.is_unshown, true) {
+                    self.unshown.push(slot);
+                }
+            }
+        }
+    }
+
     /// What its vehicles do at `now_us`. `is_counted` says which are counted here.
     pub(crate) fn count_vehicles(
         &self,

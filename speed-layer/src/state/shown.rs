@@ -11,7 +11,7 @@ use super::combined::{CombinedOutput, newest_of};
 use super::latest::Latest;
 use super::partition::{Extra, Partition, motion};
 use super::shared::{Group, Shared};
-use super::{FLUSHED, State, combined_cells_of, is_live, learned_cells_of, write_offset};
+use super::{FLUSHED, State, age, combined_cells_of, is_live, learned_cells_of, write_offset};
 use crate::values;
 
 /// How far an incident may be from the street that it is said to be on, metres.
@@ -25,7 +25,20 @@ pub(crate) struct Grown {
 }
 
 impl State {
-    /// Vehicles that moved since the last call, newest values only.
+    /// Looks for vehicles that have fallen silent, in one partition after the other: a
+    /// look at all would hold up the rest.
+    pub(crate) fn look_for_silence(&mut self, now_us: i64) {
+        let silent_after_us = self.silent_after_us();
+        self.silence_turn = (self.silence_turn + 1) % self.partitions.len().max(1);
+        let turn = self.partitions.get_mut(self.silence_turn);
+        if let Some(partition) = turn.and_then(Option::as_mut)
+            && !partition.is_catching_up
+        {
+            partition.show_silent(now_us, silent_after_us);
+        }
+    }
+
+    /// Vehicles that moved or fell silent since the last call, newest values only.
     pub(crate) fn drain_vehicles(&mut self, now_us: i64) -> Vec<Update> {
         let mut updates = Vec::new();
         for at in 0..self.partitions.len() {
@@ -75,7 +88,8 @@ impl State {
             log_offset: track.order().1,
             details: values::VehicleDetails::of(body),
         };
-        Some(values::update(Kind::Vehicle, track.device_id(), &value))
+        let update = values::update(Kind::Vehicle, track.device_id(), &value);
+        Some(update.aged(age(track.appended_at_us(), now_us)))
     }
 
     fn tracks_of(&self, device_id: &str) -> impl Iterator<Item = &Track<Extra>> {
@@ -121,8 +135,9 @@ impl State {
         if !is_live(Kind::Trail, track.appended_at_us(), now_us) {
             return None;
         }
+        let age = age(track.appended_at_us(), now_us);
         if !self.spread.contains(&track.device_hash()) {
-            return Some(values::trail(track.device_id(), track.trail()));
+            return Some(values::trail(track.device_id(), track.trail()).aged(age));
         }
         let mut points: Vec<TrailPoint> = self
             .tracks_of(track.device_id())
@@ -130,7 +145,7 @@ impl State {
             .collect();
         points.sort_by_key(|point| point.timestamp_us);
         let newest = &points[points.len().saturating_sub(tracks::TRAIL_LENGTH)..];
-        Some(values::trail(track.device_id(), newest.iter()))
+        Some(values::trail(track.device_id(), newest.iter()).aged(age))
     }
 
     /// Whether all partitions of the city are known as they are: this process's
@@ -324,12 +339,8 @@ fn latest_update(
     now_us: i64,
 ) -> Option<Update> {
     let is_live = |kind| is_live(kind, latest.appended_at_us, now_us);
-    match &latest.event.body {
-        Body::Incident(_) if latest.is_over() => Some(Update {
-            kind: Kind::Incident,
-            id: id.to_owned(),
-            value: None,
-        }),
+    let update = match &latest.event.body {
+        Body::Incident(_) if latest.is_over() => Some(Update::new(Kind::Incident, id, None)),
         Body::Incident(incident) if is_live(Kind::Incident) => {
             let network = streets.network();
             let found = network.nearest(incident.location, None, STREET_DISTANCE_M);
@@ -346,7 +357,8 @@ fn latest_update(
             Some(values::update(Kind::Station, id, &value))
         }
         _ => None,
-    }
+    };
+    update.map(|update| update.aged(age(latest.appended_at_us, now_us)))
 }
 
 /// The mean over the stations that are live.

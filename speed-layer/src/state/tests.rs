@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use events::{Body, Event, Gps, Incident, Location, Stream, TopicPartition, Vehicle, Weather};
@@ -451,6 +452,23 @@ fn the_summary_counts_what_is_live() {
         (&2.into(), &2.into())
     );
     assert_eq!(summary(APPENDED_US + 601 * SECOND_US)["total_vehicles"], 0);
+}
+
+#[test]
+fn a_vehicle_that_falls_silent_says_so_once_and_lives_no_longer_for_it() {
+    let mut process = one(vec![car("a", 0, 57.70, 11.97, 30.0)]);
+    process.fold_all(usize::MAX);
+    let mut at = |now_us: i64| {
+        process.state.look_for_silence(now_us);
+        process.state.drain_vehicles(now_us)
+    };
+    assert_eq!(at(APPENDED_US).len(), 1);
+    assert_eq!(at(APPENDED_US + 299 * SECOND_US), []);
+    let silent = at(APPENDED_US + 301 * SECOND_US).remove(0);
+    let value: Value = serde_json::from_slice(silent.value.as_ref().unwrap()).unwrap();
+    assert_eq!(value["state"], "silent");
+    assert_eq!(silent.time_to_live(), Duration::from_secs(299));
+    assert_eq!(at(APPENDED_US + 302 * SECOND_US), []);
 }
 
 #[test]

@@ -14,11 +14,7 @@ pub(crate) use vehicle::{Vehicle, VehicleDetails, trail};
 /// An update with `value` as JSON.
 pub(crate) fn update(kind: Kind, id: &str, value: &impl Serialize) -> Update {
     let json = serde_json::to_vec(value).expect("hot values are plain structs with text keys");
-    Update {
-        kind,
-        id: id.to_string(),
-        value: Some(json.into()),
-    }
+    Update::new(kind, id, Some(json.into()))
 }
 
 /// To one decimal, as speeds and temperatures are shown.

@@ -35,17 +35,16 @@ impl Auditor {
             let id = |pane: &Pane| window_id(pane.kind, &pane.key, pane.start_us);
             let ids: Vec<String> = panes.iter().map(id).collect();
             let live = self.hot.get_many(Kind::Window, &ids).await?;
-            let known = panes
+            let updates: Vec<Update> = panes
                 .iter()
                 .zip(ids)
                 .zip(live)
-                .filter(|(_, live)| live.is_some());
-            let updates: Vec<Update> = known
-                .map(|((pane, id), _)| Update {
-                    kind: Kind::Window,
-                    id,
+                .filter_map(|((pane, id), live)| {
+                    let left = live?.expires_in;
                     // One of no values is none.
-                    value: (!pane.aggregate.is_empty()).then(|| pane.to_json().into()),
+                    let value = (!pane.aggregate.is_empty()).then(|| pane.to_json().into());
+                    let age = Kind::Window.time_to_live().saturating_sub(left);
+                    Some(Update::new(Kind::Window, id, value).aged(age))
                 })
                 .collect();
             healed.live += updates.len() as u64;

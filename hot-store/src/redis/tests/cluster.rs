@@ -33,11 +33,7 @@ impl Empty {
 async fn pass_notices(store: &RedisStore, owner: &str) {
     let mut watch = store.watch().await.expect("watch");
     let batch = HotBatch {
-        updates: vec![Update {
-            kind: Kind::Camera,
-            id: owner.to_owned(),
-            value: Some("passed".into()),
-        }],
+        updates: vec![Update::new(Kind::Camera, owner, Some("passed".into()))],
         ..HotBatch::default()
     };
     store.apply(owner, batch.clone()).await.expect("apply");
@@ -74,11 +70,7 @@ fn step(number: i64) -> HotBatch {
     let value = Bytes::from(number.to_string());
     HotBatch {
         updates: (0..100)
-            .map(|id| Update {
-                kind: Kind::Vehicle,
-                id: format!("car-{id}"),
-                value: Some(value.clone()),
-            })
+            .map(|id| Update::new(Kind::Vehicle, format!("car-{id}"), Some(value.clone())))
             .collect(),
         cells: vec![Cell {
             partition: partition.clone(),

@@ -80,11 +80,11 @@ fn arguments(words: &[&str]) -> redis::Cmd {
 
 fn batch(value: &str, from: Offset, to: Offset) -> HotBatch {
     HotBatch {
-        updates: vec![Update {
-            kind: Kind::Vehicle,
-            id: "a".into(),
-            value: Some(Bytes::copy_from_slice(value.as_bytes())),
-        }],
+        updates: vec![Update::new(
+            Kind::Vehicle,
+            "a",
+            Some(Bytes::copy_from_slice(value.as_bytes())),
+        )],
         advances: vec![Advance {
             partition: TopicPartition::new("t", 0),
             from,

@@ -270,11 +270,7 @@ pub async fn json_of(response: reqwest::Response) -> (u16, Value) {
 }
 
 pub fn update(kind: Kind, id: &str, value: Option<Value>) -> Update {
-    Update {
-        kind,
-        id: id.to_owned(),
-        value: value.map(|value| Bytes::from(value.to_string())),
-    }
+    Update::new(kind, id, value.map(|value| Bytes::from(value.to_string())))
 }
 
 pub fn vehicle(id: &str, longitude: f64) -> Value {
