@@ -101,12 +101,9 @@ impl Ids {
                 continue;
             }
             let key = format!("{}:{offset}", minute.start_us);
-            let bytes: Vec<u8> = minute
-                .fresh
-                .iter()
-                .flat_map(|id| id.to_le_bytes())
-                .collect();
-            minute.fresh.clear();
+            // Taken with its memory: a burst leaves none behind.
+            let fresh = std::mem::take(&mut minute.fresh);
+            let bytes: Vec<u8> = fresh.into_iter().flat_map(u64::to_le_bytes).collect();
             minute.cells.push(key.clone());
             cells.push((key, Some(bytes.into())));
         }
