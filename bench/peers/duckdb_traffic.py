@@ -5,7 +5,8 @@
 FILES is a JSON list of the files of one snapshot; FOLDER takes the result. A run (see
 told.py) answers ROWS SECONDS GROUPS. Count, mean, extremes, sum, three quantiles and the
 number of different vehicles by hour and cell of a grid of about 100 metres: streets are not
-matched, and no fix is judged. Quantiles are approximate (t-digest), as ours are.
+matched, and no fix is judged. Quantiles are exact: that is faster here than its approximate
+ones.
 """
 import json
 import sys
@@ -23,7 +24,7 @@ COPY (
          CAST(floor(latitude / {north}) AS INTEGER) AS north,
          CAST(floor(longitude / {east}) AS INTEGER) AS east,
          count(*) AS count, avg(speed) AS mean, min(speed) AS min, max(speed) AS max, sum(speed) AS sum,
-         approx_quantile(speed, [0.5, 0.9, 0.99]) AS quantiles,
+         quantile_disc(speed, [0.5, 0.9, 0.99]) AS quantiles,
          count(DISTINCT device_id) AS vehicles
   FROM read_parquet({files}) GROUP BY ALL ORDER BY ALL
 ) TO '{result}' (FORMAT parquet, COMPRESSION zstd)

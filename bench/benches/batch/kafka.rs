@@ -156,6 +156,7 @@ fn run_spark(spark: &mut Result<PeerProcess>) -> Option<f64> {
             Some(run.rate())
         }
         Err(error) => {
+            println!("Spark does not run: {error:#}");
             *spark = Err(error);
             None
         }

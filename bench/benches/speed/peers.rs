@@ -75,7 +75,10 @@ impl Peer {
                     self.rates.push(run.rate());
                 }
             }
-            Err(error) => self.process = Err(error),
+            Err(error) => {
+                println!("{} does not run: {error:#}", self.name);
+                self.process = Err(error);
+            }
         }
     }
 
