@@ -37,7 +37,7 @@ bench: ## every benchmark; make bench-decode runs one (batch, decode, event-log,
 bench-%:
 	@infra/bench.sh $*
 
-bench-peers: ## bench-speed with Flink and Spark beside it on the same topic (downloads both, about 1 GB)
+bench-peers: ## bench-speed and bench-batch with Flink, Spark and DuckDB beside them (downloads them, about 1.2 GB)
 	@infra/peers.sh
 
 soak: ## the crash tests at length: batch layer ten minutes, speed layer half an hour at 20,000 events/s

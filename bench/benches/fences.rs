@@ -7,12 +7,10 @@
 
 use std::fs;
 use std::hint::black_box;
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
-use bench::{CoreClock, Measurement, Report, median};
+use anyhow::{Result, ensure};
+use bench::{CoreClock, Measurement, PeerProcess, Report, median};
 use events::Location;
 use fences::{Fence, FenceIndex, FenceNo};
 use serde_json::json;
@@ -45,7 +43,7 @@ fn main() -> Result<()> {
         let mut peers = Vec::new();
         for script in PEERS {
             let Some(python) = &python else { continue };
-            peers.extend(Peer::start(Path::new(python), script, folder.path())?);
+            peers.extend(Peer::start(Path::new(python), script, folder.path()));
         }
         let expected = hits(&index, peer_points);
         let clock = CoreClock::start();
@@ -58,7 +56,11 @@ fn main() -> Result<()> {
                 let found = peer.run()?;
                 // Rounding may differ where a point is on a side; more may not.
                 let apart = found.abs_diff(expected);
-                ensure!(apart <= 2, "{}: {found} hits, not {expected}", peer.name);
+                ensure!(
+                    apart <= 2,
+                    "{}: {found} hits, not {expected}",
+                    peer.process.name
+                );
             }
             // The first round warms caches up.
             if round > 0 {
@@ -73,7 +75,7 @@ fn main() -> Result<()> {
         for peer in peers {
             let other = median(peer.rates.clone());
             let mut compared = Measurement::rate("  the same", rate, "points/s");
-            compared = compared.against(&peer.name, other);
+            compared = compared.against(&peer.process.name, other);
             // At least five times the rate of the peer.
             report.add(compared.at_least(5.0 * other));
         }
@@ -164,77 +166,33 @@ fn write_inputs(folder: &Path, rings: &[Ring], points: &[[f64; 2]]) -> Result<()
     Ok(())
 }
 
-/// Another program for the same, told by lines.
+/// Another program for the same.
 struct Peer {
-    name: String,
-    process: Child,
-    input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
+    process: PeerProcess,
     rates: Vec<f64>,
 }
 
 impl Peer {
-    /// Starts it; none where it says what it misses.
-    fn start(python: &Path, script: &str, folder: &Path) -> Result<Option<Self>> {
-        let script = Path::new("peers").join(script);
-        let mut process = Command::new(python)
-            .arg(&script)
-            .arg(folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("cannot start {}", script.display()))?;
-        let input = process.stdin.take();
-        let output = process.stdout.take().context("its output")?;
-        let mut peer = Self {
-            name: String::new(),
-            process,
-            input,
-            output: BufReader::new(output),
-            rates: Vec::new(),
-        };
-        let told: serde_json::Value = serde_json::from_str(&peer.read_line()?)?;
-        match (told["name"].as_str(), told["missing"].as_str()) {
-            (Some(name), _) => {
-                peer.name = name.to_owned();
-                Ok(Some(peer))
+    /// Starts it; none where it cannot run, which is said.
+    fn start(python: &Path, script: &str, folder: &Path) -> Option<Self> {
+        let folder = folder.display().to_string();
+        match PeerProcess::start(python, script, &[&folder]) {
+            Ok(process) => Some(Self {
+                process,
+                rates: Vec::new(),
+            }),
+            Err(error) => {
+                println!("not compared: {script}: {error:#}");
+                None
             }
-            (None, Some(missing)) => {
-                println!("not compared: {missing}");
-                Ok(None)
-            }
-            _ => bail!("{} says {told}", script.display()),
         }
     }
 
     /// One pass over the points; how many hits.
     fn run(&mut self) -> Result<u64> {
-        let input = self.input.as_mut().context("it is running")?;
-        input.write_all(b"run\n")?;
-        input.flush()?;
-        let line = self.read_line()?;
-        let mut words = line.split_whitespace();
-        let mut next = || words.next().context("points, seconds and hits");
-        let (points, seconds): (f64, f64) = (next()?.parse()?, next()?.parse()?);
-        self.rates.push(points / seconds);
-        Ok(next()?.parse()?)
-    }
-
-    fn read_line(&mut self) -> Result<String> {
-        let mut line = String::new();
-        self.output.read_line(&mut line)?;
-        ensure!(!line.is_empty(), "{} ended early", self.name);
-        Ok(line)
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        // The end of its input ends it, and lets it end what it started.
-        self.input.take();
-        if let Err(error) = self.process.wait() {
-            eprintln!("{} could not be awaited: {error}", self.name);
-        }
+        let run = self.process.run()?;
+        self.rates.push(run.rate());
+        Ok(run.found)
     }
 }
 

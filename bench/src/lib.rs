@@ -2,13 +2,16 @@
 //!
 //! A benchmark measures its candidates alternately, takes medians, prints a table
 //! and writes the same as JSON to `bench/results/<name>.json`: a list of
-//! `{measure, value, unit, peer, ratio, target, met}`.
+//! `{measure, value, unit, peer, ratio, target, met}`. A peer that did not run is in
+//! the list too, with the reason.
 
 mod drives;
+mod peer;
 mod recordings;
 mod report;
 
 pub use drives::{Drive, drives, with_noise};
+pub use peer::{PeerProcess, PeerRun};
 pub use recordings::{recording, replayed};
 pub use report::{Measurement, Peer, Report};
 

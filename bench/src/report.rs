@@ -11,8 +11,11 @@ use serde::Serialize;
 pub struct Peer {
     /// Its name.
     pub name: String,
-    /// Its figure, in the unit of the measurement.
-    pub value: f64,
+    /// Its figure, in the unit of the measurement; none where it did not run.
+    pub value: Option<f64>,
+    /// Why it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_run: Option<String>,
 }
 
 /// One figure against its target.
@@ -68,8 +71,20 @@ impl Measurement {
         self.ratio = Some(self.value / value);
         self.peer = Some(Peer {
             name: peer.into(),
-            value,
+            value: Some(value),
+            not_run: None,
         });
+        self
+    }
+
+    /// Another program was to do the same and did not run: nothing is shown then.
+    pub fn without(mut self, peer: &str, reason: &str) -> Self {
+        self.peer = Some(Peer {
+            name: peer.into(),
+            value: None,
+            not_run: Some(reason.into()),
+        });
+        self.met = false;
         self
     }
 }
@@ -127,7 +142,13 @@ impl Report {
         );
         for line in &self.measurements {
             let peer = line.peer.as_ref().map_or(String::new(), |peer| {
-                format!("{} ({})", peer.name, readable(peer.value))
+                match (peer.value, &peer.not_run) {
+                    (Some(value), _) => format!("{} ({})", peer.name, readable(value)),
+                    (None, reason) => {
+                        let reason = reason.as_deref().unwrap_or_default();
+                        format!("{} NOT RUN: {reason}", peer.name)
+                    }
+                }
             });
             let target = match line.target {
                 Some(target) if line.met => format!("{} met", readable(target)),
@@ -191,6 +212,15 @@ mod tests {
         );
         assert_eq!(lines[2], "write 10.0 events/s 20.0 MISSED");
         assert_eq!(lines[3], "look 20.5 k events/s");
+    }
+
+    #[test]
+    fn a_peer_that_did_not_run_is_named() {
+        let mut report = Report::new("example");
+        let alone = Measurement::rate("decode", 3e6, "events/s").without("other", "no Java");
+        assert!(!alone.met, "what was not compared is not shown");
+        report.add(alone);
+        assert!(report.table().contains("other NOT RUN: no Java"));
     }
 
     #[test]

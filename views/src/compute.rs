@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
 use events::time::DAY_US;
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracks::{Limits, Streets};
 
 use crate::air::AirFold;
+use crate::by_device::{Bucket, ByDevice};
 use crate::fixes::FixFold;
 use crate::incidents::IncidentFold;
 use crate::source::{Source, date_text};
@@ -27,7 +28,7 @@ pub struct ViewsConfig {
     pub limits: Limits,
     /// A fix farther than this from every street is on no street, metres.
     pub match_distance_m: f64,
-    /// Memory of the rows that are put in order, bytes; more goes to disk.
+    /// Memory of the rows that are put together by device, bytes; more goes to disk.
     pub memory_bytes: usize,
     /// Where; `None` takes the system's folder.
     pub spill_dir: Option<PathBuf>,
@@ -62,6 +63,8 @@ pub struct Views {
     pub(crate) reader: LakeReader,
     streets: Streets,
     limits: Limits,
+    memory_bytes: usize,
+    spill_dir: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for Views {
@@ -90,6 +93,8 @@ impl Views {
                 ids: usize::MAX,
                 ..config.limits.clone()
             },
+            memory_bytes: config.memory_bytes,
+            spill_dir: config.spill_dir.clone(),
         })
     }
 
@@ -186,11 +191,14 @@ impl Views {
     ) -> Result<Vec<(View, RecordBatch)>> {
         let sql = source.sql(&source.span_us(date));
         let mut rows = self.reader.read(&sql, versions).await?;
+        let readers = std::thread::available_parallelism().map_or(1, usize::from);
         let mut fold = match source {
-            Source::Fixes => {
-                let (limits, streets) = (self.limits.clone(), self.streets.clone());
-                Fold::Fixes(Box::new(FixFold::new(date, views, limits, streets)))
-            }
+            Source::Fixes => Fold::Fixes(Box::new(ByDevice::new(
+                rows_on(versions, date),
+                readers,
+                self.memory_bytes,
+                self.spill_dir.as_deref(),
+            ))),
             Source::Weather => Fold::Air(Box::new(AirFold::new(date, self.limits.clone()))),
             Source::Incidents => Fold::Incidents(IncidentFold::new(date)),
         };
@@ -200,12 +208,23 @@ impl Views {
             }
             let batch = batch.map_err(QueryError::from)?;
             let count = batch.num_rows() as u64;
-            // A batch is judged within milliseconds.
+            // A batch is taken in within milliseconds.
             fold.take(&batch)?;
+            if let Fold::Fixes(by_device) = fold {
+                fold = Fold::Fixes(spill_if_full(by_device).await?);
+            }
             read(count);
             tokio::task::yield_now().await;
         }
-        fold.finish()
+        match fold {
+            Fold::Fixes(by_device) => {
+                let (limits, streets) = (self.limits.clone(), self.streets.clone());
+                let new = || FixFold::new(date, views, limits.clone(), streets.clone());
+                fold_buckets(*by_device, readers, new, stop).await?.finish()
+            }
+            Fold::Air(fold) => fold.finish(),
+            Fold::Incidents(fold) => fold.finish(),
+        }
     }
 
     pub(crate) async fn versions(&self, source: Source) -> Result<Versions> {
@@ -217,8 +236,10 @@ impl Views {
     }
 }
 
+/// Where rows go.
 enum Fold {
-    Fixes(Box<FixFold>),
+    /// Put together before they are folded.
+    Fixes(Box<ByDevice>),
     Air(Box<AirFold>),
     Incidents(IncidentFold),
 }
@@ -226,19 +247,66 @@ enum Fold {
 impl Fold {
     fn take(&mut self, rows: &RecordBatch) -> Result<()> {
         match self {
-            Fold::Fixes(fold) => fold.take(rows),
+            Fold::Fixes(by_device) => by_device.take(rows),
             Fold::Air(fold) => fold.take(rows),
             Fold::Incidents(fold) => fold.take(rows),
         }
     }
+}
 
-    fn finish(self) -> Result<Vec<(View, RecordBatch)>> {
-        match self {
-            Fold::Fixes(fold) => fold.finish(),
-            Fold::Air(fold) => fold.finish(),
-            Fold::Incidents(fold) => fold.finish(),
-        }
+async fn spill_if_full(mut by_device: Box<ByDevice>) -> Result<Box<ByDevice>> {
+    if !by_device.is_full() {
+        return Ok(by_device);
     }
+    in_background(move || {
+        by_device.spill()?;
+        Ok(by_device)
+    })
+    .await
+}
+
+/// Folds buckets side by side: what is decided about one device depends on no other.
+async fn fold_buckets(
+    by_device: ByDevice,
+    readers: usize,
+    new: impl Fn() -> FixFold,
+    stop: &CancellationToken,
+) -> Result<FixFold> {
+    let buckets = by_device.into_buckets();
+    let readers = readers.min(buckets.len());
+    let buckets = Arc::new(Mutex::new(buckets));
+    let mut folds = Vec::with_capacity(readers);
+    for _ in 0..readers {
+        let (buckets, stop, mut fold) = (buckets.clone(), stop.clone(), new());
+        folds.push(in_background(move || {
+            while let Some(bucket) = next(&buckets) {
+                if stop.is_cancelled() {
+                    return Err(Error::Stopped);
+                }
+                fold.take(&bucket.load()?);
+            }
+            Ok(fold)
+        }));
+    }
+    let mut whole = new();
+    for fold in futures::future::try_join_all(folds).await? {
+        whole.merge(fold);
+    }
+    Ok(whole)
+}
+
+/// Whoever holds it only takes one out: it is whole after any panic.
+fn next(buckets: &Mutex<Vec<Bucket>>) -> Option<Bucket> {
+    let mut buckets = buckets.lock().unwrap_or_else(PoisonError::into_inner);
+    buckets.pop()
+}
+
+/// On a thread that may compute and wait for the disk.
+async fn in_background<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Error::Internal(error.to_string()))?
 }
 
 pub(crate) const fn table(view: View, is_draft: bool) -> Table {

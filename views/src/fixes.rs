@@ -13,21 +13,23 @@ use streets::SegmentIndex;
 use tracks::{Accepted, Limits, Motion, Streets, Track, Verdict};
 
 use crate::Result;
+use crate::by_device::LoadedBucket;
 use crate::groups::{Groups, ViewRows};
 use crate::judge::DeviceJudge;
-use crate::source::{FixRow, FixRows};
+use crate::source::FixRow;
 
 const HOUR_US: i64 = 3_600_000_000;
 /// Nobody knows what a vehicle did that said nothing for longer than this.
 const SILENT_US: i64 = 300_000_000;
 
-/// Folds the rows of one date, in the order of their source.
+/// Folds the rows of one date, device by device.
 pub(crate) struct FixFold {
     date: i32,
     day_us: Range<i64>,
     streets: Streets,
     judge: DeviceJudge<Way>,
-    device_id: String,
+    /// Whose rows are being taken; none between two buckets.
+    device_id: Option<String>,
     device: u64,
     hexagons: Hexagons,
     hexagon: HexagonIndex,
@@ -72,7 +74,7 @@ impl FixFold {
             day_us: start_us..start_us + DAY_US,
             streets,
             judge: DeviceJudge::new(limits),
-            device_id: String::new(),
+            device_id: None,
             device: 0,
             hexagons: Hexagons::default(),
             hexagon: NO_HEXAGON,
@@ -82,20 +84,30 @@ impl FixFold {
         }
     }
 
-    pub(crate) fn take(&mut self, rows: &RecordBatch) -> Result<()> {
-        let rows = FixRows::of(rows)?;
-        for row in 0..rows.len() {
-            self.take_row(&rows.row(row));
+    /// Takes in all rows of some devices, which are in no other bucket.
+    pub(crate) fn take(&mut self, bucket: &LoadedBucket) {
+        bucket.for_each(|row| self.take_row(row));
+        self.end_device();
+    }
+
+    /// Takes in what the other has of other devices.
+    pub(crate) fn merge(&mut self, other: Self) {
+        if let (Some(own), Some(other)) = (&mut self.traffic, other.traffic) {
+            own.merge(other);
         }
-        Ok(())
+        if let (Some(own), Some(other)) = (&mut self.cells, other.cells) {
+            own.merge(other);
+        }
+        if let (Some(own), Some(other)) = (&mut self.vehicles, other.vehicles) {
+            own.done.extend(other.done);
+        }
     }
 
     fn take_row(&mut self, row: &FixRow<'_>) {
-        if self.device == 0 || row.fix.device_id != self.device_id {
+        if self.device_id.as_deref() != Some(row.fix.device_id) {
             self.end_device();
             self.device += 1;
-            self.device_id.clear();
-            self.device_id.push_str(row.fix.device_id);
+            self.device_id = Some(row.fix.device_id.to_owned());
         }
         let verdict = self.judge.judge(row, i64::MIN, &self.streets);
         let is_today = self.day_us.contains(&row.fix.timestamp_us);
@@ -143,17 +155,17 @@ impl FixFold {
 
     fn end_device(&mut self) {
         self.judge.clear();
-        if let Some(vehicles) = &mut self.vehicles {
+        let device_id = self.device_id.take();
+        if let (Some(vehicles), Some(device_id)) = (&mut self.vehicles, device_id) {
             let day = std::mem::take(&mut vehicles.today);
             if !day.speeds.is_empty() {
-                vehicles.done.push((self.device_id.clone(), day));
+                vehicles.done.push((device_id, day));
             }
         }
     }
 
     /// The rows of the views.
-    pub(crate) fn finish(mut self) -> Result<Vec<(View, RecordBatch)>> {
-        self.end_device();
+    pub(crate) fn finish(self) -> Result<Vec<(View, RecordBatch)>> {
         let mut views = Vec::new();
         if let Some(traffic) = self.traffic {
             views.push((
@@ -164,7 +176,9 @@ impl FixFold {
         if let Some(cells) = self.cells {
             views.push((View::CellHourly, cell_rows(cells, self.date)?));
         }
-        if let Some(vehicles) = self.vehicles {
+        if let Some(mut vehicles) = self.vehicles {
+            // In an order that does not depend on how they came.
+            vehicles.done.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
             views.push((View::VehicleDaily, vehicle_rows(&vehicles.done, self.date)?));
         }
         Ok(views)

@@ -50,6 +50,15 @@ impl<K: Hash + Eq + Ord> Groups<K> {
         }
     }
 
+    /// Takes in what other devices have come to.
+    pub(crate) fn merge(&mut self, other: Self) {
+        for (key, group) in other.by_key {
+            let own = self.by_key.entry(key).or_default();
+            own.aggregate.merge(&group.aggregate);
+            own.vehicles += group.vehicles;
+        }
+    }
+
     /// In an order that does not depend on how they came.
     pub(crate) fn into_sorted(self) -> Vec<(K, Group)> {
         let mut all: Vec<_> = self.by_key.into_iter().collect();

@@ -11,13 +11,14 @@
 //! decided about one device depends on another, and so one device is in memory, not
 //! one day. Nothing is late here: who looks back has every event.
 //!
-//! - `source`: which rows, in which order; `judge`: each device's fixes.
+//! - `source`: which rows; `by_device`: fixes put together; `judge`: each device's.
 //! - `fixes`, `air`, `incidents`: one date's rows into rows of views (pure).
 //! - [`audit`]: what the speed layer said, beside what is computed.
 //! - [`Views`]: computes dates and puts them into the lake.
 
 mod air;
 pub mod audit;
+mod by_device;
 mod compute;
 mod difference;
 mod fixes;
@@ -54,6 +55,12 @@ pub enum Error {
     /// The hot store failed.
     #[error(transparent)]
     Hot(#[from] hot_store::Error),
+    /// What does not fit into memory could not go to disk or come back.
+    #[error("rows could not be put on disk")]
+    Disk(#[from] std::io::Error),
+    /// A fault of ours.
+    #[error("a view could not be computed: {0}")]
+    Internal(String),
     /// It was asked to stop; nothing has changed.
     #[error("stopped; nothing was changed")]
     Stopped,

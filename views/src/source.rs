@@ -64,11 +64,12 @@ impl Source {
         }
     }
 
-    /// The rows of a span, in the order in which they are folded.
+    /// The rows of a span: fixes in any order, the others in that in which they are
+    /// folded.
     pub(crate) fn sql(self, span_us: &Range<i64>) -> String {
         let within = within(span_us);
         match self {
-            Source::Fixes => format!("{} ORDER BY {FIX_ORDER}", fixes_sql(&within)),
+            Source::Fixes => fixes_sql(&within),
             Source::Weather => format!(
                 "SELECT device_id, id, timestamp, log_partition, log_offset, {} FROM weather_data \
                  WHERE {within} AND device_id IS NOT NULL AND id IS NOT NULL \
@@ -165,6 +166,7 @@ pub(crate) struct FixRows<'b> {
 }
 
 /// One of them.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct FixRow<'b> {
     /// Stream and log partition; -1 for rows that never were in the log.
     pub(crate) partition: (i64, i32),

@@ -1,9 +1,12 @@
 //! The batch layer: encoding, bytes a row, compaction, bytes read for two questions,
 //! and, where `CITYPULSE_TEST_KAFKA` names a Kafka, from there into Delta against
-//! reading alone (on S3 where `CITYPULSE_TEST_S3_ENDPOINT` names a server).
+//! reading alone and against Spark (on S3 where `CITYPULSE_TEST_S3_ENDPOINT` names a
+//! server).
 //!
 //! And of the optimised binary that `CITYPULSE_BIN` names: how fast it imports the
-//! taxis' file, and its memory with many dates open.
+//! taxis' file, its memory with many dates open, and how long it takes to compute
+//! `traffic_hourly` over 100 M rows, against DuckDB. Spark and DuckDB are where
+//! `CITYPULSE_PEERS` says: `make bench-peers`.
 //!
 //! Rates are per second of processor time (user and system, of the whole process):
 //! what one core does, also on a machine that does other things meanwhile. Those that
@@ -11,28 +14,23 @@
 
 mod dates;
 mod import;
+mod kafka;
+mod recompute;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use bench::{
-    CoreClock, Measurement, Report, create_topics, median, memory_mib, recording, replayed,
-};
-use bytes::Bytes;
-use event_log::kafka::{KafkaConfig, KafkaLog};
+use bench::{CoreClock, Measurement, Report, median, recording, replayed};
 use event_log::local::{LocalLog, LocalLogConfig};
-use event_log::{EventLog, NewRecord, Polled};
 use events::columns::{ColumnBuilder, Origin};
-use events::health::HealthBoard;
 use events::{Advance, Event, Stream, TopicNames, TopicPartition, decode};
 use futures::TryStreamExt;
 use generators::city::City;
 use generators::{Dirt, GeneratorConfig};
 use lake::maintain::CompactOptions;
 use lake::query::{Freshness, QueryConfig, SqlEngine};
-use lake::{Commit, Lake, LakeConfig, S3Options, Table, encode_files};
+use lake::{Commit, Lake, LakeConfig, Table, encode_files};
 use streets::StreetNetwork;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -50,35 +48,57 @@ const ENCODE_TARGET: f64 = 1.2e6;
 const COMPACT_TARGET: f64 = 1.5e6;
 /// Bytes of a row, no more than this: written as rows a byte to be a rate.
 const ROW_BYTES_TARGET: f64 = 23.0;
-const KAFKA_EVENTS: usize = 4_000_000;
-/// The last rows wait no longer than this, so that waiting is a small part of the
-/// measure.
-const KAFKA_FLUSH_AGE: Duration = Duration::from_secs(1);
 
 fn main() -> Result<()> {
-    let taxis = recording("gps/cabspotting_2008-05-20_21.csv.gz");
-    let taxis = taxis.map(replayed).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
     let mut report = Report::new("batch");
+    // `cargo bench --bench batch -- kafka` measures a part and writes no results.
+    let named: Vec<_> = std::env::args()
+        .skip(1)
+        .filter(|name| !name.starts_with('-'))
+        .collect();
+    let is_asked = |name: &str| named.is_empty() || named.iter().any(|asked| asked == name);
     runtime.block_on(async {
-        let folder = tempfile::tempdir()?;
-        let lake = local_lake(&folder.path().join("lake")).await?;
-        let sample = fill(&lake).await?;
-        encode(&mut report, &sample, taxis.as_deref())?;
-        compact(&mut report, &lake).await?;
-        questions(&mut report, lake, &folder.path().join("log"), &sample).await?;
-        from_kafka(&mut report, &sample).await
+        if is_asked("lake") || is_asked("kafka") {
+            let folder = tempfile::tempdir()?;
+            let lake = local_lake(&folder.path().join("lake")).await?;
+            let sample = fill(&lake).await?;
+            if is_asked("kafka") {
+                kafka::measure(&mut report, &sample).await?;
+            }
+            if is_asked("lake") {
+                let taxis = recording("gps/cabspotting_2008-05-20_21.csv.gz");
+                let taxis = taxis.map(replayed).transpose()?;
+                encode(&mut report, &sample, taxis.as_deref())?;
+                compact(&mut report, &lake).await?;
+                questions(&mut report, lake, &folder.path().join("log"), &sample).await?;
+            }
+        }
+        anyhow::Ok(())
     })?;
     match std::env::var_os("CITYPULSE_BIN").map(PathBuf::from) {
-        None => println!("without import and dates: CITYPULSE_BIN is not set"),
+        None => println!("without import, dates and recompute: CITYPULSE_BIN is not set"),
         Some(binary) => {
-            import::measure(&mut report, &binary)?;
-            runtime.block_on(dates::measure(&mut report, &binary))?;
+            if is_asked("import") {
+                import::measure(&mut report, &binary)?;
+            }
+            if is_asked("dates") {
+                runtime.block_on(dates::measure(&mut report, &binary))?;
+            }
+            if is_asked("recompute") {
+                runtime.block_on(recompute::measure(&mut report, &binary))?;
+            }
         }
     }
-    report.finish()
+    match named.is_empty() {
+        true => report.finish(),
+        false => {
+            report.print();
+            Ok(())
+        }
+    }
 }
 
 /// Seconds that this process has computed, on all threads together.
@@ -295,125 +315,4 @@ fn bytes_scanned(plan: &str) -> Option<f64> {
         Some(_) => return None,
     };
     Some(number * factor)
-}
-
-/// From Kafka into the lake, against reading the same records and doing nothing.
-async fn from_kafka(report: &mut Report, sample: &[Event]) -> Result<()> {
-    let Ok(brokers) = std::env::var("CITYPULSE_TEST_KAFKA") else {
-        println!("without Kafka: CITYPULSE_TEST_KAFKA is not set");
-        return Ok(());
-    };
-    let log = KafkaLog::connect(KafkaConfig::new(brokers))?;
-    let mut topics = TopicNames::default();
-    let suffix = Uuid::new_v4().simple().to_string();
-    for stream in Stream::ALL {
-        topics.rename(stream, format!("bench-{}-{suffix}", stream.name()).as_str());
-    }
-    append(log.as_ref(), &topics, sample).await?;
-    let raw = consume(log.as_ref(), &topics).await?;
-    let folder = tempfile::tempdir()?;
-    let config = lake_config(folder.path());
-    let to = if config.url.starts_with("s3:") {
-        "S3"
-    } else {
-        "a folder"
-    };
-    let lake = Lake::open(config).await?;
-    let stop = CancellationToken::new();
-    let began = Instant::now();
-    let batch = tokio::spawn(batch_layer::run(
-        log.clone(),
-        lake.clone(),
-        topics.clone(),
-        batch_layer::BatchConfig {
-            flush_age: KAFKA_FLUSH_AGE,
-            flush_idle: KAFKA_FLUSH_AGE / 10,
-            ..batch_layer::BatchConfig::default()
-        },
-        HealthBoard::default(),
-        stop.clone(),
-    ));
-    let mut ticks = tokio::time::interval(Duration::from_millis(20));
-    while lake.refresh(TABLE).await?.rows() != Some(KAFKA_EVENTS as u64) {
-        ticks.tick().await;
-    }
-    let rate = KAFKA_EVENTS as f64 / began.elapsed().as_secs_f64();
-    stop.cancel();
-    batch.await??;
-    report.add(
-        Measurement::rate(
-            &format!("Kafka to Delta on {to}"),
-            rate,
-            "rows/s, wall clock",
-        )
-        .at_least(0.6 * raw)
-        .against("reading alone", raw),
-    );
-    report.add(Measurement::rate(
-        "  most memory",
-        memory_mib(std::process::id(), "VmHWM:")?,
-        "MiB",
-    ));
-    Ok(())
-}
-
-fn lake_config(folder: &std::path::Path) -> LakeConfig {
-    let variable = |name: &str| std::env::var(format!("CITYPULSE_TEST_S3_{name}")).ok();
-    match variable("ENDPOINT") {
-        Some(endpoint) => LakeConfig {
-            url: format!(
-                "s3://{}/bench-{}",
-                variable("BUCKET").unwrap_or_else(|| "citypulse".into()),
-                Uuid::new_v4()
-            ),
-            s3: S3Options {
-                allow_http: true,
-                endpoint: Some(endpoint),
-                access_key_id: variable("KEY"),
-                secret_access_key: variable("SECRET"),
-                ..S3Options::default()
-            },
-        },
-        None => LakeConfig {
-            url: folder.display().to_string(),
-            ..LakeConfig::default()
-        },
-    }
-}
-
-async fn append(log: &dyn EventLog, topics: &TopicNames, sample: &[Event]) -> Result<()> {
-    let all = topics
-        .iter()
-        .flat_map(|(stream, topic)| [topic.clone(), topics.dead_letters(stream)]);
-    create_topics(log, PARTITIONS, all).await?;
-    let events: Vec<&Event> = sample.iter().cycle().take(KAFKA_EVENTS).collect();
-    for chunk in events.chunks(10_000) {
-        let records = chunk.iter().map(|event| NewRecord {
-            key: Some(Bytes::copy_from_slice(event.device_id.as_bytes())),
-            value: event.to_json().into(),
-            ..NewRecord::default()
-        });
-        log.append(topics.topic(Stream::VehicleData), records.collect())
-            .await?;
-    }
-    Ok(())
-}
-
-/// Records a second, doing nothing with them.
-async fn consume(log: &dyn EventLog, topics: &TopicNames) -> Result<f64> {
-    let topic = topics.topic(Stream::VehicleData);
-    let from: Vec<_> = (0..PARTITIONS)
-        .map(|partition| (TopicPartition::new(topic.clone(), partition), 0))
-        .collect();
-    let mut reader = log.read_from(&from).await?;
-    let (began, mut records) = (Instant::now(), 0);
-    while records < KAFKA_EVENTS {
-        if let Polled::Records(batches) = reader.poll(Duration::from_secs(1)).await? {
-            records += batches
-                .iter()
-                .map(|batch| batch.records.len())
-                .sum::<usize>();
-        }
-    }
-    Ok(records as f64 / began.elapsed().as_secs_f64())
 }

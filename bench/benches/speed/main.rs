@@ -3,8 +3,8 @@
 //! - Kafka to Redis: events a second, with state and windows (of a minute) over 2,000
 //!   cells, and with map matching and roads besides, against the same Kafka client
 //!   reading the same topic and doing nothing. With
-//!   `CITYPULSE_PEERS` also against Flink and Spark, which compute 10 s windows over
-//!   as many cells, and write them nowhere: `make bench-peers`.
+//!   `CITYPULSE_PEERS` also against Flink and Spark, which compute windows as long
+//!   over as many cells, and write them nowhere: `make bench-peers`.
 //! - From the append of an event until a watcher of Redis has it, at 50,000 events/s.
 //! - From the append until a WebSocket subscriber has it, or the alert that it raises,
 //!   at 10,000 events/s.

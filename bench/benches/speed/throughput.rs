@@ -27,9 +27,8 @@ const CELLS_AND_ROADS: &[(&str, &str)] = &[];
 pub fn measure(runtime: &Runtime, stand: &Stand, report: &mut Report) -> Result<()> {
     let topic = stand.topic("throughput");
     runtime.block_on(City::CELLS_2000.fill(&stand.log, &topic, EVENTS, MINUTES))?;
-    let peers = peers::all(stand, &topic, EVENTS)?;
+    let mut peers = peers::all(stand, &topic);
     let (mut ours, mut with_roads, mut raw) = (Vec::new(), Vec::new(), Vec::new());
-    let mut others = vec![Vec::new(); peers.len()];
     // Alternately, so that what disturbs the machine meets all alike.
     for run in 0..=RUNS_MIN {
         let cells = runtime.block_on(through_the_speed_layer(stand, &topic, CELLS))?;
@@ -43,12 +42,8 @@ pub fn measure(runtime: &Runtime, stand: &Stand, report: &mut Report) -> Result<
             with_roads.push(roads);
             raw.push(plain);
         }
-        for (peer, rates) in peers.iter().zip(&mut others) {
-            match peer.run() {
-                Ok(rate) if run > 0 => rates.push(rate),
-                Ok(_) => {}
-                Err(error) => println!("{} did not run: {error:#}", peer.name),
-            }
+        for peer in &mut peers {
+            peer.run(EVENTS, run > 0);
         }
     }
     let (ours, raw) = (median(ours), median(raw));
@@ -66,17 +61,8 @@ pub fn measure(runtime: &Runtime, stand: &Stand, report: &mut Report) -> Result<
         )
         .against("the same client, read raw", raw),
     );
-    for (peer, rates) in peers.iter().zip(others) {
-        if rates.is_empty() {
-            println!("{}: no figure, it did not run here", peer.name);
-            continue;
-        }
-        let rate = median(rates);
-        report.add(
-            Measurement::rate(measure, ours, "events/s")
-                .at_least(peer.times * rate)
-                .against(&peer.name, rate),
-        );
+    for peer in peers {
+        peer.report(measure, ours, report);
     }
     Ok(())
 }

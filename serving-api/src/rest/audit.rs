@@ -87,8 +87,10 @@ fn problem(error: views::Error) -> Problem {
         views::Error::Log(_) | views::Error::Hot(_) | views::Error::Lake(_) => {
             Problem::unavailable(error.to_string())
         }
-        views::Error::Columns(_) | views::Error::Column(_) | views::Error::Stopped => {
-            Problem::internal(&error)
-        }
+        views::Error::Columns(_)
+        | views::Error::Column(_)
+        | views::Error::Disk(_)
+        | views::Error::Internal(_)
+        | views::Error::Stopped => Problem::internal(&error),
     }
 }
