@@ -114,8 +114,7 @@ impl Cluster for Ballista {
         let cluster = self.clone();
         let work = async move {
             let job = cluster.run_to_the_end(message, settings, &rows_read).await;
-            let job = job.map_err(|error| error_of_stream(error))?;
-            Ok(rows(job))
+            job.map(rows).map_err(error_of_stream)
         };
         let rows = futures::stream::once(work).try_flatten();
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))

@@ -133,7 +133,10 @@ impl Drop for Job {
             // Whoever does not hear this forgets by themselves, later.
             if is_done {
                 let _ = scheduler
-                    .clean_job_data(CleanJobDataParams { job_id })
+                    .clean_job_data(CleanJobDataParams {
+                        job_id,
+                        remove_stage_ids: Vec::new(),
+                    })
                     .await;
             } else {
                 let _ = scheduler.cancel_job(CancelJobParams { job_id }).await;

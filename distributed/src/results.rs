@@ -53,13 +53,8 @@ async fn part(
             clients.entry(executor.id.clone()).or_insert(client)
         }
     };
-    let rows = client.fetch_partition(
-        &executor.id,
-        &id.into(),
-        location.file_id,
-        location.layout(),
-        true,
-    );
+    let id = id.into();
+    let rows = client.fetch_partition(&executor.id, &id, location.file_id, location.layout(), true);
     in_time(location, rows).await?.map_err(failed)
 }
 

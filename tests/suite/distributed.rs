@@ -134,7 +134,7 @@ const CASES: [Case; 8] = [
     },
     Case {
         name: "order",
-        sql: "SELECT device_id, timestamp, date, location_accuracy, upper(repeat(device_id, 2)) AS twice \
+        sql: "SELECT device_id, timestamp, date, accuracy_m, upper(repeat(device_id, 2)) AS twice \
               FROM gps_data ORDER BY timestamp DESC, device_id LIMIT 500",
         flags: &[],
         rows: 500,
@@ -237,7 +237,7 @@ async fn an_executor_that_is_killed_costs_no_row(deployment: Deployment) {
     let common = ["run", &file, "--format", "csv", "--output"];
     let over_there = [
         &common[..],
-        &[&places[1], "--distributed", &scheduler.address],
+        &[places[1].as_str(), "--distributed", scheduler.address.as_str()],
     ]
     .concat();
     let mut job = deployment.start("job", &over_there);
@@ -256,7 +256,7 @@ async fn an_executor_that_is_killed_costs_no_row(deployment: Deployment) {
         "the job ended {:.1} s after the kill",
         killed.elapsed().as_secs_f64()
     );
-    let here = [&common[..], &[&places[0]]].concat();
+    let here = [&common[..], &[places[0].as_str()]].concat();
     deployment.run("job", &here).await.expect_success();
     assert_eq!(result(&outputs[0], false), result(&outputs[1], false));
     assert!(
@@ -343,7 +343,7 @@ async fn what_is_missing_is_said_and_what_is_cancelled_ends(deployment: Deployme
     let wrong = sql_file(
         &deployment,
         "wrong",
-        "SELECT speed / (CAST(speed AS INT) - 36) FROM gps_data",
+        "SELECT 1 / (CAST(speed AS INT) - 36) AS one FROM gps_data",
     );
     let places =
         ["wrong", "right"].map(|name| deployment.scratch().join(name).display().to_string());
@@ -358,7 +358,8 @@ async fn what_is_missing_is_said_and_what_is_cancelled_ends(deployment: Deployme
         "60",
     ];
     let divided = deployment.run("job", &divided).await;
-    assert!(divided.code() != 0, "{divided:?}");
+    assert_eq!(divided.code(), 2, "{divided:?}");
+    assert!(divided.stderr.contains("division by zero"), "{divided:?}");
     let light = sql_file(&deployment, "light", "SELECT count(*) AS n FROM gps_data");
     let light = [
         "run",
