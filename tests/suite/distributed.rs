@@ -55,7 +55,10 @@ fn vehicles(day: u64) -> Vec<Value> {
 
 /// A lake with all tables, and events that only the log has.
 async fn city(deployment: &Deployment) -> Deployment {
-    let slow = deployment.clone().with("CITYPULSE_BATCH__FLUSH_AGE_S", 600);
+    let slow = deployment
+        .clone()
+        .with("CITYPULSE_BATCH__FLUSH_AGE_S", 600)
+        .with("CITYPULSE_BATCH__FLUSH_IDLE_S", 600);
     let platform = deployment.up(&["--no-generators"]).await;
     for day in 0..DATES {
         platform.api.ingest("gps_data", &fixes(day)).await;
@@ -237,7 +240,11 @@ async fn an_executor_that_is_killed_costs_no_row(deployment: Deployment) {
     let common = ["run", &file, "--format", "csv", "--output"];
     let over_there = [
         &common[..],
-        &[places[1].as_str(), "--distributed", scheduler.address.as_str()],
+        &[
+            places[1].as_str(),
+            "--distributed",
+            scheduler.address.as_str(),
+        ],
     ]
     .concat();
     let mut job = deployment.start("job", &over_there);
