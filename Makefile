@@ -1,7 +1,7 @@
 # Each target hands over to one script in infra/. `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test build check stack stack-stop stack-status bench bench-peers soak fuzz clean
+.PHONY: help run test test-distributed build check stack stack-stop stack-status bench bench-peers soak fuzz clean
 
 # Outside the checkout, so that a clone stays small and clones share one build.
 CACHE := $(if $(CITYPULSE_CACHE),$(CITYPULSE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/citypulse)
@@ -16,7 +16,10 @@ run: ## a living city: builds everything, starts it, prints the dashboard's addr
 test: ## every test, on real Kafka, Redis and S3 as well, which it installs and starts itself
 	@infra/test.sh
 
-build: ## the optimised binary; its path is the last line
+test-distributed: ## the tests of jobs on several machines, with the feature that make test leaves out
+	@infra/test_distributed.sh
+
+build: ## the optimised binary; its path is the last line (FEATURES=distributed for jobs on several machines)
 	@infra/build.sh
 
 check: ## formatting, lints, types, licences; no tests

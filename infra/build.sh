@@ -5,5 +5,5 @@ need_rust
 "$ROOT/infra/dashboard.sh"
 cd "$ROOT"
 # As the benchmarks build it, so that they share what is compiled.
-cargo build --release --workspace --bins
+cargo build --release --workspace --bins ${FEATURES:+--features "$FEATURES"}
 echo "$CARGO_TARGET_DIR/release/citypulse"

@@ -37,6 +37,7 @@ step "clippy" cargo clippy --quiet --workspace --all-targets -- -D warnings
 step "clippy: platform test" cargo clippy --quiet --workspace --test platform -- -D warnings
 step "dashboard: biome, tsc" dashboard_check
 step "cargo deny" "$CACHE/bin/cargo-deny-$CARGO_DENY_VERSION" --log-level warn check bans licenses sources
+step "cargo deny: distributed" "$CACHE/bin/cargo-deny-$CARGO_DENY_VERSION" --features distributed --log-level warn check bans licenses sources
 step "shell syntax" bash -n infra/*.sh infra/servers/*.sh .ci/run
 
 [ ${#failed[@]} -eq 0 ] || die "failed: ${failed[*]}"

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use distributed::Address;
 use generators::Rate;
 use generators::replay::Speed;
 
@@ -251,6 +252,15 @@ pub enum JobCommand {
     /// Show what became of runs, the newest first
     #[command(after_help = "Example: citypulse job history daily --limit 5")]
     History(JobHistoryArgs),
+    /// Share the work of jobs out among executors (a binary built with `distributed`)
+    #[command(after_help = "Example: citypulse job scheduler --listen 127.0.0.1:50050")]
+    Scheduler(JobSchedulerArgs),
+    /// Do a share of the work of jobs, over the configured lake (a binary built with `distributed`)
+    #[command(
+        after_help = "Example: citypulse job executor --scheduler 127.0.0.1:50050 --slots 4 --memory 4096\n\n\
+                      It reaches the lake by its own configuration and environment, as every other command."
+    )]
+    Executor(JobExecutorArgs),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -291,6 +301,41 @@ pub struct JobRunArgs {
     /// Say what would be done; read no rows and write nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Let the executors of this scheduler do the work (`citypulse job scheduler`)
+    #[arg(long, value_name = "HOST:PORT")]
+    pub distributed: Option<Address>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct JobSchedulerArgs {
+    /// Where jobs and executors come to
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:50050")]
+    pub listen: Address,
+    /// Host under which executors reach it [default: that of --listen]
+    #[arg(long, value_name = "HOST")]
+    pub advertise: Option<String>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct JobExecutorArgs {
+    /// Who gives it work
+    #[arg(long, value_name = "HOST:PORT")]
+    pub scheduler: Address,
+    /// Where rows are fetched; orders come to the port after it. Port 0 takes any two
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
+    pub listen: Address,
+    /// Folder for computed and spilled rows [default: tmp in the data folder]
+    #[arg(long, value_name = "DIR")]
+    pub work_dir: Option<PathBuf>,
+    /// Parts of jobs worked on at once [default: one a core]
+    #[arg(long, value_name = "N", value_parser = flags::slots)]
+    pub slots: Option<usize>,
+    /// Memory of sorts, joins and aggregates of all slots, MiB; beyond it they spill
+    #[arg(long, value_name = "MIB", default_value = "1024", value_parser = flags::memory_limit)]
+    pub memory: usize,
+    /// Most that spills at once, MiB
+    #[arg(long, value_name = "MIB", default_value = "51200", value_parser = flags::spill_limit)]
+    pub spill_limit: u64,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]

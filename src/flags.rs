@@ -62,6 +62,11 @@ pub fn spill_limit(text: &str) -> Result<u64, String> {
     within(text, 1..=1_073_741_824, "MiB")
 }
 
+/// `--slots`
+pub fn slots(text: &str) -> Result<usize, String> {
+    within(text, 1..=1_024, "a whole number")
+}
+
 /// `--retries`
 pub fn retries(text: &str) -> Result<u32, String> {
     within(text, 0..=1_000, "a whole number")
@@ -189,6 +194,19 @@ mod tests {
             ),
             ("citypulse audit --window 25", "hours from 1 to 24"),
             ("citypulse topics --log loud", "error, warn, info, debug"),
+            ("citypulse job scheduler --listen 50050", "127.0.0.1:50050"),
+            (
+                "citypulse job executor --scheduler localhost",
+                "127.0.0.1:50050",
+            ),
+            (
+                "citypulse job executor --scheduler h:1 --slots 0",
+                "a whole number from 1 to 1024",
+            ),
+            (
+                "citypulse job run f --output o --distributed h:port",
+                "127.0.0.1:50050",
+            ),
         ] {
             let said = refused(line);
             let value = line.rsplit([' ', '=']).next().unwrap_or_default();

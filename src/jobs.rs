@@ -23,6 +23,7 @@ pub fn deps(config: &Config, lake: Arc<Lake>, log: Option<Arc<dyn EventLog>>) ->
         topics: config.topic_names(),
         s3: s3_options(config),
         temp_dir: config.data_dir.join("tmp"),
+        cluster: None,
     }
 }
 

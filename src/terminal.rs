@@ -22,7 +22,7 @@ pub fn one_sentence(error: &anyhow::Error) -> String {
 }
 
 /// The crates whose log lines are for operators.
-const OURS: [&str; 11] = [
+const OURS: [&str; 12] = [
     "citypulse",
     "events",
     "event_log",
@@ -34,6 +34,7 @@ const OURS: [&str; 11] = [
     "batch_layer",
     "serving_api",
     "views",
+    "distributed",
 ];
 
 /// Reads what `--log` says. A bare level is meant for CityPulse itself: its

@@ -68,6 +68,7 @@ impl City {
                 topics: TopicNames::default(),
                 s3: S3Options::default(),
                 temp_dir: folder.path().join("tmp"),
+                cluster: None,
             },
             folder,
         }

@@ -1,5 +1,7 @@
 //! `citypulse job`: SQL with its result as files.
 
+mod cluster;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,6 +31,8 @@ pub async fn run(config: Config, command: JobCommand) -> Result<()> {
         JobCommand::Run(args) => run_one(config, &args).await,
         JobCommand::List => list(config).await,
         JobCommand::History(args) => show_history(config, args).await,
+        JobCommand::Scheduler(args) => cluster::scheduler(args).await,
+        JobCommand::Executor(args) => cluster::executor(config, args).await,
     }
 }
 
@@ -39,8 +43,13 @@ async fn run_one(config: Config, args: &JobRunArgs) -> Result<()> {
     if let Err(error) = check_job(&job.sql, &parameters) {
         return bad_usage(format!("{}: {error}", args.file.display()));
     }
+    let cluster = match &args.distributed {
+        Some(scheduler) => Some(distributed::connect(scheduler).await?),
+        None => None,
+    };
     let stop = stop_on_signal()?;
-    let (deps, platform) = open(config, args).await?;
+    let (mut deps, platform) = open(config, args).await?;
+    deps.cluster = cluster;
     if args.dry_run {
         let planned = plan(&deps, &job, &run).await;
         close(platform).await?;
@@ -72,6 +81,9 @@ async fn run_one(config: Config, args: &JobRunArgs) -> Result<()> {
         tell(&format!(
             "the run is not in the history (table job_runs): {error}"
         ));
+    }
+    if let Some(cluster) = &deps.cluster {
+        cluster.settle().await;
     }
     close(platform).await?;
     match outcome {

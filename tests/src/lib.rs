@@ -9,6 +9,7 @@
 
 mod api;
 mod deployment;
+mod executors;
 pub mod fixtures;
 mod fleet;
 mod load;
@@ -23,6 +24,7 @@ mod websocket;
 
 pub use api::{Answer, Api};
 pub use deployment::{Deployment, Platform, free_ports};
+pub use executors::{JobExecutor, JobScheduler};
 pub use fleet::{Fleet, scramble};
 pub use load::{Load, agrees_with_duckdb};
 pub use process::{Finished, Process, Signal};

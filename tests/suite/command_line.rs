@@ -13,6 +13,29 @@ on_each_backend!(
     doctor_and_topics_tell_how_things_are
 );
 
+#[cfg(not(feature = "distributed"))]
+#[tokio::test]
+async fn a_binary_without_distributed_jobs_says_how_to_build_one() {
+    let deployment = Deployment::embedded();
+    let file = deployment.scratch().join("job.sql");
+    std::fs::write(&file, "SELECT 1 AS one").expect("a file of our own");
+    let file = file.display().to_string();
+    let output = deployment.scratch().join("result").display().to_string();
+    let address = "127.0.0.1:50050";
+    for arguments in [
+        &["run", &file, "--output", &output, "--distributed", address][..],
+        &["scheduler", "--listen", address],
+        &["executor", "--scheduler", address],
+    ] {
+        let ended = deployment.run("job", arguments).await;
+        assert_eq!(ended.code(), 1, "{ended:?}");
+        let how =
+            "built without distributed jobs; build one with `cargo build --features distributed`";
+        assert!(ended.stderr.contains(how), "{ended:?}");
+    }
+    assert!(!deployment.data_folder().exists(), "nothing was made");
+}
+
 async fn sql_prints_tables_csv_and_json(deployment: Deployment) {
     let platform = deployment.up(&["--no-generators"]).await;
     let events = [

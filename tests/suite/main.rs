@@ -7,6 +7,8 @@ mod command_line;
 mod compose_file;
 mod crash;
 mod dashboard;
+#[cfg(feature = "distributed")]
+mod distributed;
 mod endpoints;
 mod exactly_once;
 mod exactness;

@@ -28,7 +28,7 @@ use event_log::EventLog;
 use events::TopicNames;
 use events::time::format_rfc3339;
 use lake::export::ExportFormat;
-use lake::query::Parameters;
+use lake::query::{Cluster, Parameters};
 use lake::{Lake, S3Options};
 
 pub use run::{JobError, Progress};
@@ -94,6 +94,8 @@ pub struct JobDeps {
     pub s3: S3Options,
     /// Where sorts spill.
     pub temp_dir: PathBuf,
+    /// Who runs the plans; without it this process does.
+    pub cluster: Option<Arc<dyn Cluster>>,
 }
 
 /// One run of a job.

@@ -278,6 +278,7 @@ fn engine(deps: &JobDeps, job: &Job, scratch: &Scratch) -> Result<Arc<SqlEngine>
         timeout: job.limits.timeout,
         max_rows: usize::MAX,
         max_concurrent: 1,
+        cluster: deps.cluster.clone(),
         ..QueryConfig::default()
     };
     let lake = Arc::clone(&deps.lake);

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::query::catalog::catalog_of;
+use crate::query::cluster::Cluster;
 use crate::query::follower::{follow_lake, follow_log};
 use crate::query::guard::Guarded;
 use crate::query::plan_check::{check_constants, check_rows};
@@ -56,6 +57,8 @@ pub struct QueryConfig {
     /// How long a query waits until the tail has reached the log's end, before it
     /// reads the rest from the log itself.
     pub tail_wait: Duration,
+    /// Who runs prepared queries; `None` for this process. Others run here always.
+    pub cluster: Option<Arc<dyn Cluster>>,
 }
 
 impl Default for QueryConfig {
@@ -69,6 +72,7 @@ impl Default for QueryConfig {
             max_concurrent: 8,
             tail_bytes: 128 << 20,
             tail_wait: Duration::from_secs(1),
+            cluster: None,
         }
     }
 }

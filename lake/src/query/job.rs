@@ -14,6 +14,7 @@ use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::Statement as Ast;
 
 use crate::query::catalog::catalog_of;
+use crate::query::cluster::{Cluster, RowsRead, portable};
 use crate::query::engine::{Freshness, Shared, SqlEngine, hold};
 use crate::query::params::{ParameterValue, Parameters, bind, names_of};
 use crate::query::plan_check::check_constants;
@@ -40,16 +41,24 @@ pub struct Prepared {
     held: Vec<Arc<Snapshot>>,
     tables: Vec<PinnedVersion>,
     parameters: BTreeMap<String, ParameterValue>,
+    cluster: Option<Arc<dyn Cluster>>,
+    read_over_there: RowsRead,
 }
 
 /// Reads how far a query has come.
 #[derive(Clone)]
-pub struct ReadCounter(Arc<dyn ExecutionPlan>);
+pub struct ReadCounter {
+    here: Arc<dyn ExecutionPlan>,
+    over_there: Option<RowsRead>,
+}
 
 impl ReadCounter {
     /// Rows that came from tables so far.
     pub fn rows(&self) -> u64 {
-        rows_read(self.0.as_ref())
+        match &self.over_there {
+            Some(rows) => rows.get(),
+            None => rows_read(self.here.as_ref()),
+        }
     }
 }
 
@@ -76,7 +85,10 @@ impl Prepared {
 
     /// For watching it.
     pub fn counter(&self) -> ReadCounter {
-        ReadCounter(Arc::clone(&self.plan))
+        ReadCounter {
+            here: Arc::clone(&self.plan),
+            over_there: self.cluster.is_some().then(|| self.read_over_there.clone()),
+        }
     }
 }
 
@@ -134,8 +146,12 @@ impl SqlEngine {
         let mut statement = select(self.state(), sql)?;
         let names = names_of(&statement);
         parameters.check(&names)?;
-        let (held, tables, state) =
-            pinned(self.shared(), self.state(), &statement, freshness).await?;
+        let cluster = self.shared().config.cluster.clone();
+        let base = match &cluster {
+            Some(cluster) => &cluster.planning_state(self.state().clone()),
+            None => self.state(),
+        };
+        let (held, tables, state) = pinned(self.shared(), base, &statement, freshness).await?;
         let values = parameters.values(&state, &statement, &names).await?;
         bind(&mut statement, &values);
         let plan = state.statement_to_plan(statement).await?;
@@ -155,17 +171,26 @@ impl SqlEngine {
             held,
             tables,
             parameters: values,
+            cluster,
+            read_over_there: RowsRead::default(),
         })
     }
 
-    /// Runs it on the threads of queries. Dropping the stream stops it.
+    /// Runs it on the threads of queries, or on the cluster. Dropping the stream stops it.
     ///
     /// # Errors
     /// Where it cannot begin.
     pub async fn run_prepared(&self, prepared: Prepared) -> QueryResult<SendableRecordBatchStream> {
         self.threads()
             .run(async move {
-                let rows = execute_stream(prepared.plan, prepared.state.task_ctx())?;
+                let (plan, state) = (prepared.plan, prepared.state);
+                let rows = match prepared.cluster {
+                    Some(cluster) => {
+                        let plan = portable(plan, &state.task_ctx()).await?;
+                        cluster.run(plan, &state, prepared.read_over_there)?
+                    }
+                    None => execute_stream(plan, state.task_ctx())?,
+                };
                 Ok(hold(rows, prepared.held))
             })
             .await

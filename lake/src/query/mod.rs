@@ -5,11 +5,13 @@
 //! - [`provider`], [`files`], [`log_range`]: a pinned table as a plan.
 //! - [`engine`]: the door, with [`session`], [`statement`], [`catalog`], [`guard`].
 //! - [`bounded`], [`growth`]: functions whose results could be far too large.
-//! - [`job`], [`params`]: queries with parameters, for results that go to files.
+//! - [`job`], [`params`]: queries with parameters, for results that go to files;
+//!   [`cluster`]: those that other machines run.
 //! - [`output`]: results as bytes.
 
 mod bounded;
 mod catalog;
+mod cluster;
 mod engine;
 mod error;
 mod files;
@@ -29,6 +31,7 @@ mod statement;
 mod tail;
 mod threads;
 
+pub use cluster::{Cluster, RowsRead, worker_state};
 pub use engine::{Freshness, QueryConfig, SqlEngine};
 pub use error::{QueryError, QueryResult};
 pub use job::{PinnedVersion, Prepared, ReadCounter, check_job};
