@@ -94,7 +94,10 @@ impl Cluster for Ballista {
             .config()
             .clone()
             .upgrade_for_ballista()
-            .with_target_partitions(PIECES);
+            .with_target_partitions(PIECES)
+            // Sorts in each branch of a union: a part of the work may have none of a
+            // branch's rows, which a sort does not expect.
+            .with_repartition_sorts(false);
         let rules = with_ballista_optimizer_rules(state.optimizers());
         SessionStateBuilder::new_from_existing(state)
             .with_config(config)
