@@ -34,13 +34,13 @@ pub(super) fn encode_notice(owner: &str, updates: &[Update], advances: &[Advance
     out
 }
 
-/// The updates of the kinds that pass `takes`: values by their time to live, then what
+/// The updates of the kinds that pass `takes`: values by kind and time to live, then what
 /// is deleted.
 fn encode_updates(out: &mut Vec<u8>, updates: &[Update], takes: impl Fn(Kind) -> bool) {
     let taken = || updates.iter().filter(|update| takes(update.kind));
     let valued = |update: &&Update| update.value.is_some();
     let mut set: Vec<&Update> = taken().filter(valued).collect();
-    set.sort_by_key(|update| update.time_to_live());
+    set.sort_by_key(|update| (update.kind, update.time_to_live()));
     let groups = || set.chunk_by(|a, b| a.time_to_live() == b.time_to_live());
     array(out, 2 * groups().count());
     for group in groups() {
