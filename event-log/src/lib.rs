@@ -104,7 +104,8 @@ pub struct Bounds {
 #[derive(Debug)]
 pub enum Polled {
     /// These partitions are now this consumer's. Nothing is read from them
-    /// until [`Consumer::start`] says from where.
+    /// until [`Consumer::start`] says from where. None of them: it is in its group,
+    /// and others have all partitions; needs no answer.
     Assigned(Vec<TopicPartition>),
     /// These partitions are to be given up: save their state, then call
     /// [`Consumer::release`]. Nothing more is read from them.

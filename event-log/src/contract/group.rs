@@ -10,14 +10,14 @@ use parking_lot::Mutex;
 use super::{DEADLINE, WAIT, new_topic, numbered, read, unique};
 use crate::{Consumer, EventLog, Polled};
 
-/// Polls until partitions are assigned.
+/// Polls until partitions are assigned, some at least.
 async fn assigned(consumer: &mut dyn Consumer) -> Vec<TopicPartition> {
     let started = Instant::now();
     loop {
         assert!(started.elapsed() < DEADLINE, "nothing was assigned in time");
         match consumer.poll(WAIT).await.expect("a poll works") {
-            Polled::Assigned(partitions) => return partitions,
-            Polled::Nothing => {}
+            Polled::Assigned(partitions) if !partitions.is_empty() => return partitions,
+            Polled::Nothing | Polled::Assigned(_) => {}
             other => panic!("expected an assignment, got {other:?}"),
         }
     }
@@ -122,6 +122,33 @@ pub(super) async fn groups_do_not_disturb_each_other(log: &dyn EventLog) {
     for consumer in &mut consumers {
         assert_eq!(read(&mut **consumer, 5).await.values(0), [0, 1, 2, 3, 4]);
     }
+}
+
+pub(super) async fn one_that_gets_nothing_is_told_and_takes_over(log: &dyn EventLog) {
+    let topic = new_topic(log, "idle", 1).await;
+    let group = unique("group");
+    let mut first = subscribe(log, &group, &topic).await;
+    let partitions = assigned(&mut *first).await;
+    first
+        .start(&[(partitions[0].clone(), None)])
+        .await
+        .expect("starting works");
+    let mut second = subscribe(log, &group, &topic).await;
+    let started = Instant::now();
+    loop {
+        assert!(started.elapsed() < DEADLINE, "nothing was said in time");
+        // A group whose members do not poll does not change.
+        let (polled, of_first) = tokio::join!(second.poll(WAIT), first.poll(WAIT));
+        let of_first = of_first.expect("a poll works");
+        assert!(matches!(of_first, Polled::Nothing), "got {of_first:?}");
+        match polled.expect("a poll works") {
+            Polled::Assigned(partitions) if partitions.is_empty() => break,
+            Polled::Nothing => {}
+            other => panic!("expected an empty assignment, got {other:?}"),
+        }
+    }
+    drop(first);
+    assert_eq!(assigned(&mut *second).await, partitions);
 }
 
 /// A layer as the real ones are: it saves positions with its data.

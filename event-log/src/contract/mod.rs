@@ -50,6 +50,7 @@ pub async fn run_all(log: Arc<dyn EventLog>) {
     group::resuming_gives_neither_gaps_nor_repeats(log).await;
     group::groups_do_not_disturb_each_other(log).await;
     group::two_consumers_share_and_hand_over(log).await;
+    group::one_that_gets_nothing_is_told_and_takes_over(log).await;
 }
 
 /// A topic that no other test uses.

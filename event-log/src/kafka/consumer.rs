@@ -93,7 +93,10 @@ impl KafkaConsumer {
     fn rebalanced(&mut self, rebalance: Rebalance) -> Result<Option<Polled>> {
         match rebalance {
             // librdkafka waits for an answer all the same.
-            Rebalance::Assigned(ids) if ids.is_empty() => self.assign(&[]).map(|()| None),
+            Rebalance::Assigned(ids) if ids.is_empty() => {
+                self.assign(&[])?;
+                Ok(self.owned.is_empty().then_some(Polled::Assigned(ids)))
+            }
             Rebalance::Revoked(ids) if ids.is_empty() => self.unassign(&[]).map(|()| None),
             Rebalance::Assigned(ids) => {
                 self.unanswered = true;

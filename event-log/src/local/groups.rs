@@ -29,6 +29,8 @@ struct Member {
     wake: Arc<Notify>,
     /// Told to give these up, and has not yet.
     revoking: HashSet<TopicPartition>,
+    /// Told what is its own, be it nothing.
+    told: bool,
 }
 
 /// A change that a member is to be told of.
@@ -64,6 +66,7 @@ impl Membership {
                 partitions,
                 wake,
                 revoking: HashSet::new(),
+                told: false,
             },
         );
         state.rebalance();
@@ -186,7 +189,8 @@ impl Group {
             .filter(|(partition, target)| **target == id && !self.owners.contains_key(*partition))
             .map(|(partition, _)| partition.clone())
             .collect();
-        if assigned.is_empty() {
+        let was_told = std::mem::replace(&mut member.told, true);
+        if assigned.is_empty() && was_told {
             return None;
         }
         self.owners
@@ -243,11 +247,11 @@ mod tests {
         assert_eq!(first.next_change(), None);
 
         let second = join(&groups, 3);
-        assert_eq!(
-            second.next_change(),
-            None,
+        assert!(
+            assigned(&second).is_empty(),
             "nothing is given before it is released"
         );
+        assert_eq!(second.next_change(), None, "that is told once");
         let Some(Change::Revoked(moved)) = first.next_change() else {
             panic!("nothing was revoked")
         };
@@ -276,11 +280,7 @@ mod tests {
         let members: Vec<_> = (0..3).map(|_| join(&groups, 2)).collect();
         let counts: Vec<_> = members
             .iter()
-            .map(|member| match member.next_change() {
-                Some(Change::Assigned(partitions)) => partitions.len(),
-                None => 0,
-                other => panic!("unexpected {other:?}"),
-            })
+            .map(|member| assigned(member).len())
             .collect();
         assert_eq!(counts.iter().sum::<usize>(), 2);
         assert_eq!(counts.iter().max(), Some(&1));

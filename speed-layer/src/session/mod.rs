@@ -283,6 +283,8 @@ impl<'a> Session<'a> {
                     self.fold(records);
                 }
             }
+            // Ready to take over from others.
+            Polled::Assigned(partitions) if partitions.is_empty() => self.ready(),
             Polled::Assigned(partitions) => self.assign(&partitions, shutdown).await?,
             Polled::Revoked(partitions) => self.revoke(&partitions, shutdown).await?,
         }
