@@ -1,47 +1,34 @@
-//! Brings what people draw into the index of fences, a little at a time.
+//! Brings what people draw into the index of fences.
 
-use std::collections::{HashSet, VecDeque};
-use std::sync::Arc;
+use std::collections::HashSet;
 
 use event_log::registry::{Entry, Registry};
 use events::Location;
 use fences::{Fence, FenceIndex};
-use tracing::{info, warn};
-
-/// Changes taken over between two polls: some milliseconds of work.
-const CHANGES_AT_ONCE: usize = 200;
+use tracing::{debug, warn};
 
 /// Follows the registry of fences.
 #[derive(Default)]
 pub(crate) struct FenceFeed {
     version: u64,
-    pending: VecDeque<(Arc<str>, Option<Entry<Fence>>)>,
 }
 
 impl FenceFeed {
-    /// Takes over everything that is known now.
+    /// Takes over everything that is known now: some ten microseconds a change.
     pub(crate) fn catch_up(&mut self, registry: &Registry<Fence>, index: &mut FenceIndex) {
-        while self.step(registry, index) {}
-        info!(fences = index.len(), "fences are in force");
-    }
-
-    /// Takes over some changes; whether there may be more.
-    pub(crate) fn step(&mut self, registry: &Registry<Fence>, index: &mut FenceIndex) -> bool {
-        if self.pending.is_empty() {
-            if registry.version() == self.version {
-                return false;
-            }
-            let changes = registry.changes_since(self.version);
-            self.version = changes.version;
-            if changes.is_reset {
-                let told: HashSet<&str> = changes.changed.iter().map(|(id, _)| &**id).collect();
-                let gone = index.ids().filter(|id| !told.contains(&***id));
-                self.pending = gone.map(|id| (id.clone(), None)).collect();
-            }
-            self.pending.extend(changes.changed);
+        if registry.version() == self.version {
+            return;
         }
-        let some = self.pending.len().min(CHANGES_AT_ONCE);
-        for (id, entry) in self.pending.drain(..some) {
+        let changes = registry.changes_since(self.version);
+        self.version = changes.version;
+        if changes.is_reset {
+            let told: HashSet<&str> = changes.changed.iter().map(|(id, _)| &**id).collect();
+            let gone = index.ids().filter(|id| !told.contains(&***id));
+            for id in gone.cloned().collect::<Vec<_>>() {
+                index.remove(&id);
+            }
+        }
+        for (id, entry) in changes.changed {
             match entry {
                 Some(Entry {
                     value,
@@ -57,7 +44,7 @@ impl FenceFeed {
             }
         }
         metrics::gauge!("citypulse_speed_fences").set(index.len() as f64);
-        true
+        debug!(fences = index.len(), "fences are in force");
     }
 }
 

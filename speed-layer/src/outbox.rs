@@ -8,13 +8,15 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use event_log::{EventLog, NewRecord, Polled};
+use event_log::{Bounds, EventLog, NewRecord, Polled};
 use events::{Event, Offset, Topic, TopicPartition};
 use tracks::hash64;
 
 use crate::error::Error;
 use crate::write::Ends;
 
+/// Cell of the combining process: where its outbox stands.
+pub(crate) const OUTBOX: &str = "outbox";
 /// The longest wait for a record that is known to be there.
 const READ_WAIT: Duration = Duration::from_secs(5);
 /// Without a note, so many of the newest records of each partition are read.
@@ -139,11 +141,25 @@ impl Outbox {
         if self.known.is_empty() {
             self.noted.clone_from(&self.ends);
         }
-        let mut noted: Vec<_> = self.noted.iter().collect();
-        noted.sort_unstable();
-        let lines = noted.iter().map(|(number, end)| format!("{number}={end}"));
-        lines.collect::<Vec<_>>().join("\n").into()
+        encode(self.noted.iter().map(|(number, end)| (*number, *end)))
     }
+}
+
+/// A note after which as much is read again as can be remembered.
+pub(crate) fn rewound(all: &[Bounds]) -> Bytes {
+    let each = (KNOWN_MAX / all.len().max(1)) as Offset;
+    let from = |bounds: &Bounds| (bounds.end - each).max(bounds.start);
+    encode(
+        all.iter()
+            .map(|bounds| (bounds.partition.partition, from(bounds))),
+    )
+}
+
+fn encode(noted: impl Iterator<Item = (i32, Offset)>) -> Bytes {
+    let mut noted: Vec<_> = noted.collect();
+    noted.sort_unstable();
+    let lines = noted.iter().map(|(number, end)| format!("{number}={end}"));
+    lines.collect::<Vec<_>>().join("\n").into()
 }
 
 fn decode(note: &[u8]) -> HashMap<i32, Offset> {

@@ -44,5 +44,6 @@ impl Published {
         counter!("citypulse_speed_panes_refused_total").absolute(sizes.panes_refused);
         counter!("citypulse_speed_windows_missed_total").absolute(sizes.windows_missed);
         counter!("citypulse_speed_windows_corrected_total").absolute(sizes.windows_corrected);
+        counter!("citypulse_alerts_dropped_total").absolute(sizes.alerts_dropped);
     }
 }

@@ -1,12 +1,13 @@
 //! Starting over from the log.
 
 use events::backoff::Backoff;
-use events::{Advance, TopicPartition};
+use events::{Advance, Stream, TopicPartition};
 use hot_store::{Cell, HotBatch};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::error::Error;
+use crate::outbox::{self, OUTBOX};
 use crate::session::{Deps, OWNER, degrade, first_partition, streams};
 use crate::state::{SHOWN, combined_cells_of, learned_cells_of};
 
@@ -44,7 +45,15 @@ async fn try_to_rebuild(deps: &Deps) -> Result<(), Error> {
         }
     }
     let first = first_partition(&deps.topics);
-    let mut cells = keep(deps, &combined_cells_of(&first)).await?;
+    let city = combined_cells_of(&first);
+    let mut cells = keep(deps, &city).await?;
+    // What was closed is closed once more: what the log says of it is read again.
+    let windows = deps.topics.topic(Stream::Windows);
+    cells.push(Cell {
+        partition: city,
+        key: OUTBOX.to_owned(),
+        value: Some(outbox::rewound(&deps.log.bounds(windows).await?)),
+    });
     cells.extend(keep(deps, &learned_cells_of(&first)).await?);
     deps.hot.reset(OWNER).await?;
     let partitions = advances.len();
@@ -65,7 +74,9 @@ async fn try_to_rebuild(deps: &Deps) -> Result<(), Error> {
 async fn keep(deps: &Deps, city: &TopicPartition) -> Result<Vec<Cell>, Error> {
     let kept = deps.hot.cells(OWNER, city).await?;
     // What was shown has to be shown again.
-    let kept = kept.into_iter().filter(|(key, _)| !key.starts_with(SHOWN));
+    let kept = kept
+        .into_iter()
+        .filter(|(key, _)| !key.starts_with(SHOWN) && key != OUTBOX);
     let cells = kept.map(|(key, value)| Cell {
         partition: city.clone(),
         key,

@@ -390,5 +390,12 @@ async fn a_lost_store_is_rebuilt_from_the_log() {
         })
     })
     .await;
+    let mut watch = hot.watch().await.unwrap();
+    summaries(watch.as_mut(), 3).await;
+    assert_eq!(
+        city.closed().await.1,
+        0,
+        "closed windows are not said again"
+    );
     process.abort();
 }

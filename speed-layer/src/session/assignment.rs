@@ -7,14 +7,13 @@ use events::{Stream, TopicPartition};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::writing::OUTBOX;
 use super::{OWNER, Session};
 use crate::alert_outbox::NOTED;
 use crate::error::Error;
 use crate::lag;
-use crate::outbox::Outbox;
+use crate::outbox::{OUTBOX, Outbox};
 use crate::progress::{Progress, Start};
-use crate::state::{combined_cells_of, learned_cells_of, shared_cells_of};
+use crate::state::{CLOSED, combined_cells_of, learned_cells_of, shared_cells_of};
 
 impl Session<'_> {
     pub(super) async fn assign(
@@ -34,7 +33,7 @@ impl Session<'_> {
             let learned = self.deps.hot.cells(OWNER, &learned).await?;
             self.state.restore_learned(&learned);
         }
-        self.refresh_rules();
+        self.refresh_configuration();
         let mut starts = Vec::with_capacity(partitions.len());
         let note_of = |cells: &[(String, Bytes)]| {
             let note = cells.iter().find(|(key, _)| key == NOTED);
@@ -112,7 +111,7 @@ impl Session<'_> {
             },
         );
         self.outbox = Some(outbox.await?);
-        if note.is_none() {
+        if !city.iter().any(|(key, _)| key == CLOSED) {
             // A store that was flushed: the log itself says what was closed.
             self.state.closed_until(closed_until_us);
         }

@@ -199,9 +199,6 @@ impl<'a> Session<'a> {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let mut is_tick_due = false;
         loop {
-            self.refresh_rules();
-            self.fence_feed
-                .step(&self.deps.fences, self.state.fences_mut());
             let patience = self.patience();
             let may_read = self.may_read();
             tokio::select! {
@@ -245,6 +242,13 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Goes on with what people configured as it is now.
+    fn refresh_configuration(&mut self) {
+        self.refresh_rules();
+        self.fence_feed
+            .catch_up(&self.deps.fences, self.state.fences_mut());
+    }
+
     /// Goes on with the rules as they are now.
     fn refresh_rules(&mut self) {
         let version = self.deps.rules.version();
@@ -279,6 +283,8 @@ impl<'a> Session<'a> {
         match polled {
             Polled::Nothing => {}
             Polled::Records(all) => {
+                // A replay folds them with all that was written before they were appended.
+                self.refresh_configuration();
                 for records in all {
                     self.fold(records);
                 }
@@ -342,6 +348,7 @@ impl<'a> Session<'a> {
         let most_left = self.progress.places().filter_map(left).max();
         self.is_behind = most_left.is_some_and(|left| left >= BEHIND_RECORDS);
         self.state.drop_closed();
+        self.refresh_configuration();
         self.locate_anchors().await?;
         let now_us = now_us();
         let places = self.progress.places();
@@ -361,6 +368,7 @@ impl<'a> Session<'a> {
             self.drain_trails();
         }
         self.state.look_for_silence(now_us);
+        self.state.pass_idle_time();
         self.published.publish(&self.state);
         self.write(shutdown);
         Ok(())

@@ -12,6 +12,7 @@ use tracing::warn;
 use super::{Session, now_us};
 use crate::alert_outbox::NOTED;
 use crate::error::Error;
+use crate::outbox::OUTBOX;
 use crate::state::{Grown, combined_cells_of};
 use crate::write::{Write, Written};
 
@@ -25,8 +26,6 @@ const CHECKPOINTS_AT_ONCE: usize = 1;
 /// what is written seldom leaves time to read.
 const PACE_BEHIND: Duration = Duration::from_millis(500);
 const TRAILS_BEHIND: Duration = Duration::from_secs(5);
-/// Cell of the combining process: where its outbox stands.
-pub(super) const OUTBOX: &str = "outbox";
 
 /// Figures of the whole city, made once a second, a part of them in each write.
 #[derive(Default)]

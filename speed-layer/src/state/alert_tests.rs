@@ -11,7 +11,7 @@ use rules::{AlertStep, Rule, RuleDocument, RuleSet, Status};
 use serde_json::{Value, json};
 use streets::StreetNetwork;
 
-use super::{Slot, State};
+use super::{Observation, Slot, State};
 use crate::config::SpeedConfig;
 
 const NOW_US: i64 = 1_700_000_000_000_000;
@@ -178,6 +178,45 @@ fn what_is_shown_of_an_alert_follows_from_its_topic_alone() {
         (&json!("cleared"), &json!("me"))
     );
     assert_eq!(next.active_alerts(), 0);
+}
+
+#[test]
+fn the_last_device_of_a_partition_falls_silent_by_the_clock() {
+    let id = TopicPartition::new("gps_data", 0);
+    let mut state = new_state();
+    let slot = state.assign(&id, Stream::GpsData, &[]);
+    let look = |state: &mut State, at_s: i64| {
+        let observation = Observation {
+            at_us: NOW_US + at_s * SECOND_US,
+            ends: [(id.clone(), 1)].into(),
+            ..Observation::default()
+        };
+        state.observe(observation, true);
+        state.pass_idle_time();
+        state.take_alert_steps()
+    };
+    assert!(fold(&mut state, slot, &[fix(1, 0, 30.0)], 0).is_empty());
+    state.reached(slot, 1);
+    assert!(look(&mut state, 1).is_empty());
+    // Silent for 600 s; 60 s are waited for what is late, 10 s until it counts as idle.
+    assert!(look(&mut state, 660).is_empty());
+    let steps = look(&mut state, 700);
+    let told: Vec<_> = steps.iter().map(|s| (&*s.rule, &*s.subject)).collect();
+    assert_eq!(told, [("device-silent", "t1")]);
+    assert!(look(&mut state, 800).is_empty(), "once");
+
+    // A process that was not there meanwhile cannot tell.
+    let mut cells = Cells::default();
+    let mut before = new_state();
+    let slot = before.assign(&id, Stream::GpsData, &[]);
+    fold(&mut before, slot, &[fix(1, 0, 30.0)], 0);
+    cells.checkpoint(&mut before, slot);
+    let mut state = new_state();
+    let slot = state.assign(&id, Stream::GpsData, &cells.all());
+    state.reached(slot, 1);
+    assert!(look(&mut state, 7_200).is_empty());
+    assert!(look(&mut state, 7_300).is_empty());
+    assert_eq!(look(&mut state, 7_900).len(), 1);
 }
 
 #[test]

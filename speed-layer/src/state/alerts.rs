@@ -10,6 +10,8 @@ use rules::AlertState;
 
 use super::{age, is_live};
 
+/// Alerts that are over which are kept, of one partition; the oldest go first.
+const OVER_MAX: usize = 10_000;
 /// What the key of such a cell begins with.
 const PREFIX: &str = "alert:";
 
@@ -25,6 +27,10 @@ pub(crate) struct Alerts {
     by_id: HashMap<CompactString, Known>,
     unshown: Vec<CompactString>,
     unsaved: Vec<CompactString>,
+    /// No longer kept, and still in the hot store.
+    dropped: Vec<CompactString>,
+    /// How many were dropped before their time.
+    pub(crate) dropped_total: u64,
 }
 
 impl Alerts {
@@ -67,6 +73,11 @@ impl Alerts {
         let mut unshown = std::mem::take(&mut self.unshown);
         unshown.sort_unstable();
         unshown.dedup();
+        let dropped = std::mem::take(&mut self.dropped).into_iter();
+        let dropped = dropped.filter(|id| !self.by_id.contains_key(id));
+        let mut updates: Vec<_> = dropped
+            .map(|id| Update::new(Kind::Alert, id, None))
+            .collect();
         let shown = unshown.into_iter().filter_map(|id| {
             let known = self.by_id.get(&id)?;
             is_live(Kind::Alert, known.appended_at_us, now_us).then(|| {
@@ -74,7 +85,8 @@ impl Alerts {
                 Update::new(Kind::Alert, id, Some(value)).aged(age(known.appended_at_us, now_us))
             })
         });
-        shown.collect()
+        updates.extend(shown);
+        updates
     }
 
     /// The values show all that was folded.
@@ -92,6 +104,29 @@ impl Alerts {
             }
             keep
         });
+        self.drop_oldest();
+    }
+
+    /// Keeps the number of alerts that are over bounded.
+    fn drop_oldest(&mut self) {
+        let over = self
+            .by_id
+            .iter()
+            .filter(|(_, known)| !known.state.is_active());
+        let mut over: Vec<_> = over
+            .map(|(id, known)| (known.appended_at_us, id.clone()))
+            .collect();
+        let excess = over.len().saturating_sub(OVER_MAX);
+        if excess == 0 {
+            return;
+        }
+        over.sort_unstable();
+        for (_, id) in over.drain(..excess) {
+            self.by_id.remove(&id);
+            self.unsaved.push(id.clone());
+            self.dropped.push(id);
+        }
+        self.dropped_total += excess as u64;
     }
 
     /// What changed since the last call, for a checkpoint.
@@ -123,5 +158,64 @@ impl Alerts {
             self.by_id.insert(id.into(), known);
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use events::Severity;
+    use rules::{AlertStep, Status};
+
+    use super::*;
+
+    /// An alert of that number, raised and over.
+    fn over(number: usize) -> [Event; 2] {
+        let at_us = 1_700_000_000_000_000 + number as i64;
+        let raised = AlertStep {
+            alert_id: uuid::Uuid::from_u128(number as u128),
+            rule: "fast".into(),
+            subject: format!("t{number}").into(),
+            severity: Severity::Low,
+            status: Status::Raised,
+            value: Some(70.0),
+            threshold: Some(60.0),
+            location: None,
+            started_at_us: at_us,
+            at_us,
+            message: "fast".into(),
+            sources: Vec::new(),
+        };
+        let cleared = AlertStep {
+            status: Status::Cleared,
+            at_us: at_us + 1,
+            ..raised.clone()
+        };
+        [raised.to_event(), cleared.to_event()]
+    }
+
+    #[test]
+    fn of_alerts_that_are_over_the_newest_are_kept() {
+        let mut alerts = Alerts::default();
+        let mut first = None;
+        for number in 0..OVER_MAX + 3 {
+            for event in over(number) {
+                alerts.fold(&event, event.timestamp_us);
+                if let Body::Alert(alert) = &event.body {
+                    first.get_or_insert_with(|| alert.alert_id.clone());
+                }
+            }
+        }
+        let now_us = 1_700_000_000_000_000;
+        alerts.take_unshown(now_us);
+        alerts.forget(now_us);
+        assert_eq!((alerts.by_id.len(), alerts.dropped_total), (OVER_MAX, 3));
+        let told = alerts.take_unshown(now_us);
+        assert_eq!(told.len(), 3, "the store drops them too");
+        assert!(told.iter().all(|update| update.value.is_none()));
+        assert!(
+            told.iter()
+                .any(|update| Some(&*update.id) == first.as_deref())
+        );
+        assert!(alerts.take_unshown(now_us).is_empty());
     }
 }

@@ -26,7 +26,7 @@ const SETTLED_FIXES: u64 = 5;
 /// A closed window is still corrected for this long, by event time, if a
 /// partition that held nothing open turns out to have had more.
 const CORRECTED_FOR_US: i64 = 300_000_000;
-const CLOSED: &str = "closed";
+pub(crate) const CLOSED: &str = "closed";
 /// What the keys of both cells begin with that say up to where values were made.
 pub(crate) const SHOWN: &str = "shown:";
 const SHOWN_PANES: &str = "shown:panes";
@@ -64,6 +64,8 @@ pub(crate) struct Combined {
     pub(crate) ends: std::collections::HashMap<TopicPartition, Offset>,
     /// When the partitions were seen to end there.
     pub(crate) observed_us: i64,
+    /// When this process looked first.
+    first_observed_us: i64,
     pub(crate) closed: Closed,
     /// When the newest record that is known was appended, microseconds since the epoch.
     newest_us: i64,
@@ -95,6 +97,7 @@ impl Combined {
             ends: std::collections::HashMap::new(),
             closed: Closed::default(),
             observed_us: i64::MIN,
+            first_observed_us: i64::MIN,
             newest_us: i64::MIN,
             resumed_us: i64::MIN,
             shown_panes: HashMap::default(),
@@ -119,6 +122,24 @@ impl Combined {
             self.resumed_us = newest_us;
         }
         self.newest_us = self.newest_us.max(newest_us);
+    }
+
+    /// The partitions were seen to end there.
+    pub(crate) fn observed(
+        &mut self,
+        ends: std::collections::HashMap<TopicPartition, Offset>,
+        at_us: i64,
+    ) {
+        self.ends = ends;
+        self.observed_us = at_us;
+        if self.first_observed_us == i64::MIN {
+            self.first_observed_us = at_us;
+        }
+    }
+
+    /// For how long this process has been looking.
+    pub(crate) fn watched_us(&self) -> i64 {
+        self.observed_us.saturating_sub(self.first_observed_us)
     }
 
     /// For how long a partition that is read to its end, and whose newest record was
@@ -354,14 +375,16 @@ impl Combined {
         now_us: i64,
         output: &mut CombinedOutput,
     ) {
-        if let Some(value) = self.road(segment, parts, closed_us, streets, now_us) {
+        if let Some((value, appended_at_us)) = self.road(segment, parts, closed_us, streets, now_us)
+        {
+            let update = values::update(Kind::Road, value.road_id, &value);
             output
                 .updates
-                .push(values::update(Kind::Road, value.road_id, &value));
+                .push(update.aged(age(appended_at_us, now_us)));
         }
     }
 
-    /// The value of a road, whose level is counted.
+    /// The value of a road, whose level is counted, and when its newest fix was appended.
     fn road<'s>(
         &mut self,
         segment: SegmentIndex,
@@ -369,7 +392,7 @@ impl Combined {
         closed_us: i64,
         streets: &'s Streets,
         now_us: i64,
-    ) -> Option<Road<'s>> {
+    ) -> Option<(Road<'s>, i64)> {
         let (start_us, partial) = settled(parts, segment, closed_us)?;
         if !is_live(Kind::Road, partial.appended_at_us, now_us) {
             return None;
@@ -385,7 +408,7 @@ impl Combined {
         let value = Road::new(road, self.free_flow.get(segment), &window);
         let level = (value.congestion_level, partial.appended_at_us);
         self.levels.insert(segment, level);
-        Some(value)
+        Some((value, partial.appended_at_us))
     }
 
     /// After a restart: the levels of the roads that the open windows tell of.

@@ -39,7 +39,7 @@ use tracks::Streets;
 
 use crate::config::SpeedConfig;
 use combined::Combined;
-pub(crate) use combined::{Observation, SHOWN};
+pub(crate) use combined::{CLOSED, Observation, SHOWN};
 use fenced::Fences;
 use partition::{Folded, Partition, Surroundings};
 use shared::Remote;
@@ -80,6 +80,7 @@ pub(crate) struct Sizes {
     pub(crate) panes_refused: u64,
     pub(crate) windows_missed: u64,
     pub(crate) windows_corrected: u64,
+    pub(crate) alerts_dropped: u64,
 }
 
 /// Everything that the streams have said so far, of the partitions that are this
@@ -345,8 +346,7 @@ impl State {
         if !is_combining {
             self.restore_combined(&observation.combined);
         }
-        self.combined.ends = observation.ends;
-        self.combined.observed_us = observation.at_us;
+        self.combined.observed(observation.ends, observation.at_us);
         for (id, stream, cells) in observation.remotes {
             if self.slots.contains_key(&id) {
                 continue;
@@ -404,6 +404,7 @@ impl State {
             sizes.ids_forgotten += partition.tracker.ids_forgotten();
             sizes.panes += partition.shared.panes.len();
             sizes.panes_refused += partition.shared.panes.refused;
+            sizes.alerts_dropped += partition.hooks.alerts.dropped_total;
         }
         sizes
     }

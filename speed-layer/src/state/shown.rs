@@ -7,7 +7,7 @@ use hot_store::{Cell, Kind, Update};
 use tracks::{DeviceSlot, Ground, Track, TrailPoint};
 
 use super::closing::{Progress, combined_watermark};
-use super::combined::{CombinedOutput, newest_of};
+use super::combined::{Combined, CombinedOutput, newest_of};
 use super::latest::Latest;
 use super::partition::{Extra, Partition, motion};
 use super::shared::{Group, Shared};
@@ -35,6 +35,23 @@ impl State {
             && !partition.is_catching_up
         {
             partition.show_silent(now_us, silent_after_us);
+        }
+    }
+
+    /// In a partition that is idle, time goes on by the clock for its rules: where
+    /// nobody says anything more, a device is silent all the same. Only as long as this
+    /// process looks on: after a break of its own nobody else was silent.
+    pub(crate) fn pass_idle_time(&mut self) {
+        let idle_us = self.idle_us();
+        let watched_us = self.combined.watched_us();
+        for partition in self.partitions.iter_mut().flatten() {
+            let progress = progress_of(&partition.shared, &self.combined, idle_us);
+            if let Some(idle_for_us) = progress.idle_for_us
+                && !partition.is_catching_up
+            {
+                let time_us = progress.watermark_us + idle_for_us.min(watched_us);
+                partition.hooks.on_time(time_us);
+            }
         }
     }
 
@@ -279,18 +296,7 @@ impl State {
         let progress: Vec<Progress> = parts
             .iter()
             .filter(|part| Group::of(part.stream) == Some(group))
-            .map(|part| {
-                let end = self.combined.ends.get(&part.id).copied();
-                let is_at_end = end.is_some_and(|end| part.position >= end);
-                let quiet_us = self.combined.quiet_us(part.appended_us_max());
-                Progress {
-                    watermark_us: part.watermark.current_us(),
-                    reached_us: part.watermark.reached_us(),
-                    idle_for_us: is_at_end
-                        .then(|| quiet_us.saturating_sub(idle_us))
-                        .filter(|us| *us >= 0),
-                }
-            })
+            .map(|part| progress_of(part, &self.combined, idle_us))
             .collect();
         let least_us = progress.iter().map(|part| part.watermark_us).min();
         (combined_watermark(&progress), least_us.unwrap_or(i64::MIN))
@@ -300,6 +306,20 @@ impl State {
     pub(super) fn parts(&self) -> Vec<&Shared> {
         let remotes = self.combined.remotes.values().map(|remote| &remote.shared);
         all_parts(&self.partitions, remotes)
+    }
+}
+
+/// How far event time has come in a part, and whether it is idle.
+fn progress_of(part: &Shared, combined: &Combined, idle_us: i64) -> Progress {
+    let end = combined.ends.get(&part.id).copied();
+    let is_at_end = end.is_some_and(|end| part.position >= end);
+    let quiet_us = combined.quiet_us(part.appended_us_max());
+    Progress {
+        watermark_us: part.watermark.current_us(),
+        reached_us: part.watermark.reached_us(),
+        idle_for_us: is_at_end
+            .then(|| quiet_us.saturating_sub(idle_us))
+            .filter(|us| *us >= 0),
     }
 }
 
@@ -372,5 +392,7 @@ fn city_weather(parts: &[&Shared], now_us: i64) -> Option<Update> {
         })
         .collect();
     let city = values::CityWeather::of(stations.iter().map(|(time_us, said)| (*time_us, said)));
-    (!live.is_empty()).then(|| values::update(Kind::Weather, "", &city))
+    let appended_at_us = live.iter().map(|latest| latest.appended_at_us).max()?;
+    let update = values::update(Kind::Weather, "", &city);
+    Some(update.aged(age(appended_at_us, now_us)))
 }
