@@ -36,48 +36,62 @@ pub(crate) struct Order {
     pub(crate) blocks: Vec<Range<usize>>,
 }
 
-/// What decides where a row lies. Rows that are alike stay in their order, which
-/// is that of the log.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+/// Rows of one device in one block of time.
+struct Group<'r> {
     block: i64,
-    /// Its place among the devices by name.
-    device: u32,
-    time_us: i64,
-    row: u32,
+    device: &'r str,
+    rows: usize,
 }
 
+type GroupNumbers<'r> = HashMap<(i64, &'r str), usize, foldhash::fast::RandomState>;
+
 impl Order {
-    /// The order of `rows`, of which there must be fewer than 2^32.
+    /// The order of `rows`, of which there must be fewer than 2^32. Rows that are
+    /// alike stay in their order, which is that of the log.
+    ///
+    /// The log has each device's rows in the order of time, or nearly: they are dealt
+    /// out to their groups, and only groups that need it are sorted.
     pub(crate) fn of(rows: &RecordBatch) -> Self {
         let times = time_column(rows.schema_ref())
             .and_then(|name| rows.column_by_name(name))
             .and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
-        let devices = device_ranks(rows);
-        let mut places: Vec<Place> = (0..rows.num_rows())
-            .map(|row| {
-                let time_us = match times {
-                    Some(times) if times.is_valid(row) => times.value(row),
-                    _ => i64::MIN,
-                };
-                Place {
-                    block: block_of(time_us),
-                    device: devices.get(row).copied().unwrap_or_default(),
-                    time_us,
-                    row: row as u32,
-                }
-            })
-            .collect();
-        places.sort_unstable();
+        let time_of = |row: usize| match times {
+            Some(times) if times.is_valid(row) => times.value(row),
+            _ => i64::MIN,
+        };
+        let (groups, group_of) = groups(rows, time_of);
+        let mut in_order: Vec<usize> = (0..groups.len()).collect();
+        in_order.sort_unstable_by_key(|group| (groups[*group].block, groups[*group].device));
+
         let mut blocks: Vec<Range<usize>> = Vec::new();
-        for (index, place) in places.iter().enumerate() {
+        let mut block = None;
+        // Where each group's next row goes.
+        let mut next = vec![0; groups.len()];
+        let mut end = 0;
+        for number in &in_order {
+            let group = &groups[*number];
+            next[*number] = end;
+            end += group.rows;
             match blocks.last_mut() {
-                Some(last) if places[last.start].block == place.block => last.end = index + 1,
-                _ => blocks.push(index..index + 1),
+                Some(last) if block == Some(group.block) => last.end = end,
+                _ => blocks.push(end - group.rows..end),
+            }
+            block = Some(group.block);
+        }
+        let mut ordered = vec![0; end];
+        for (row, group) in group_of.into_iter().enumerate() {
+            ordered[next[group as usize]] = row as u32;
+            next[group as usize] += 1;
+        }
+        let time_of = |row: &u32| time_of(*row as usize);
+        for (group, end) in groups.iter().zip(next) {
+            let rows = &mut ordered[end - group.rows..end];
+            if !rows.is_sorted_by_key(time_of) {
+                rows.sort_by_key(time_of);
             }
         }
         Self {
-            rows: places.into_iter().map(|place| place.row).collect(),
+            rows: ordered,
             blocks,
         }
     }
@@ -112,52 +126,46 @@ impl Order {
     }
 }
 
-/// Per row the place of its device among the devices by name.
-fn device_ranks(rows: &RecordBatch) -> Vec<u32> {
+/// The groups of `rows`, as they come, and which of them each row belongs to.
+fn groups(rows: &RecordBatch, time_of: impl Fn(usize) -> i64) -> (Vec<Group<'_>>, Vec<u32>) {
     let names = ["device_id", "topic"]
         .iter()
         .find_map(|name| rows.column_by_name(name))
         .and_then(|column| column.as_string_opt::<i32>());
-    let Some(names) = names else {
-        return Vec::new();
-    };
-    let mut numbers: HashMap<&str, u32, foldhash::fast::RandomState> = HashMap::default();
-    let mut found: Vec<&str> = Vec::new();
-    let mut last: Option<(&str, u32)> = None;
-    let mut numbered: Vec<u32> = Vec::with_capacity(rows.num_rows());
-    for row in 0..rows.num_rows() {
-        let name = if names.is_valid(row) {
-            names.value(row)
-        } else {
-            ""
+    let mut numbers = GroupNumbers::default();
+    let mut groups: Vec<Group> = Vec::new();
+    let mut last = 0;
+    let group_of = (0..rows.num_rows()).map(|row| {
+        let block = block_of(time_of(row));
+        let device = match names {
+            Some(names) if names.is_valid(row) => names.value(row),
+            _ => "",
         };
-        let number = match last {
-            Some((before, number)) if before == name => number,
-            _ => *numbers.entry(name).or_insert_with(|| {
-                found.push(name);
-                found.len() as u32 - 1
-            }),
-        };
-        last = Some((name, number));
-        numbered.push(number);
-    }
-    let mut by_name: Vec<u32> = (0..found.len() as u32).collect();
-    by_name.sort_unstable_by_key(|number| found[*number as usize]);
-    let mut ranks = vec![0; found.len()];
-    for (rank, number) in by_name.into_iter().enumerate() {
-        ranks[number as usize] = rank as u32;
-    }
-    for number in &mut numbered {
-        *number = ranks[*number as usize];
-    }
-    numbered
+        let is_last = |last: &Group| last.block == block && last.device == device;
+        if !groups.get(last).is_some_and(is_last) {
+            last = *numbers.entry((block, device)).or_insert_with(|| {
+                groups.push(Group {
+                    block,
+                    device,
+                    rows: 0,
+                });
+                groups.len() - 1
+            });
+        }
+        groups[last].rows += 1;
+        last as u32
+    });
+    let group_of = group_of.collect();
+    (groups, group_of)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
     use std::sync::Arc;
 
     use arrow::array::{ArrayRef, StringArray, TimestampMicrosecondArray};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -185,6 +193,34 @@ mod tests {
         ]));
         assert_eq!(order.rows, [4, 3, 2, 1, 0]);
         assert_eq!(order.blocks, [0..1, 1..4, 4..5]);
+    }
+
+    proptest! {
+        #[test]
+        fn dealing_out_is_a_stable_sort(
+            given in proptest::collection::vec((0_i64..3, 0_i64..9, "[a-c]?"), 0..200),
+        ) {
+            let given: Vec<(i64, &str)> = given
+                .iter()
+                .map(|(block, offset, device)| (block * BLOCK_US + offset, device.as_str()))
+                .collect();
+            let order = Order::of(&rows(&given));
+            let place = |row: &u32| {
+                let (time_us, device) = given[*row as usize];
+                (block_of(time_us), device, time_us)
+            };
+            let mut sorted: Vec<u32> = (0..given.len() as u32).collect();
+            sorted.sort_by_key(place);
+            prop_assert_eq!(&order.rows, &sorted);
+            let mut next = 0;
+            for block in &order.blocks {
+                prop_assert_eq!(block.start, next);
+                let blocks = order.rows[block.clone()].iter().map(|row| place(row).0);
+                prop_assert_eq!(blocks.collect::<HashSet<_>>().len(), 1);
+                next = block.end;
+            }
+            prop_assert_eq!(next, given.len());
+        }
     }
 
     #[test]

@@ -396,7 +396,7 @@ impl<'l> Output<'l> {
             return Ok(());
         };
         let (bytes, file) = encoder
-            .finish(&name)
+            .finish(Some(name))
             .map_err(|error| refused(self.table, error.to_string()))?;
         upload.put(bytes);
         upload
