@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, UInt32Array};
-use arrow::compute::take_record_batch;
+use arrow::array::RecordBatch;
+use arrow::compute::interleave_record_batch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
@@ -42,15 +42,23 @@ impl FileEncoder {
         })
     }
 
-    /// Adds rows in the order given.
-    pub(crate) fn write(&mut self, rows: &RecordBatch, order: &Order) -> Result<(), ParquetError> {
+    /// Adds the rows of `batches` that `order` names, in that order.
+    pub(crate) fn write(
+        &mut self,
+        batches: &[RecordBatch],
+        order: &Order,
+    ) -> Result<(), ParquetError> {
+        let batches: Vec<&RecordBatch> = batches.iter().collect();
         for block in &order.blocks {
             if self.writer.in_progress_rows() >= ROW_GROUP_MIN_ROWS {
                 self.writer.flush()?;
             }
             for piece in order.rows[block.clone()].chunks(PIECE_ROWS) {
-                let indices = UInt32Array::from_iter_values(piece.iter().copied());
-                let piece = take_record_batch(rows, &indices)?;
+                let at = piece.iter();
+                let at: Vec<_> = at
+                    .map(|(batch, row)| (*batch as usize, *row as usize))
+                    .collect();
+                let piece = interleave_record_batch(&batches, &at)?;
                 self.writer.write(&piece)?;
             }
         }
@@ -108,14 +116,17 @@ pub(crate) fn without_date(rows: &RecordBatch) -> RecordBatch {
     in_file
 }
 
-/// Encodes rows of one date as a whole file.
+/// Encodes the rows that `order` names, all of one date, as a whole file.
 pub(crate) fn encode_file(
     table: Table,
     date: String,
-    rows: &RecordBatch,
+    batches: &[RecordBatch],
     order: &Order,
 ) -> Result<(Bytes, NewFile), ParquetError> {
-    let mut file = FileEncoder::new(table, date, Arc::clone(rows.schema_ref()))?;
-    file.write(rows, order)?;
+    let first = batches
+        .first()
+        .ok_or(ParquetError::General("no rows".to_owned()))?;
+    let mut file = FileEncoder::new(table, date, Arc::clone(first.schema_ref()))?;
+    file.write(batches, order)?;
     file.finish(None)
 }

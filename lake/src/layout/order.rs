@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Date32Type, TimestampMicrosecondType};
+use arrow::array::{Array, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Date32Type};
 
 use crate::snapshot::DATE;
 
@@ -28,10 +28,13 @@ pub(crate) fn block_of(time_us: i64) -> i64 {
     time_us.div_euclid(BLOCK_US)
 }
 
+/// Where a row is among batches: in which, and where in that.
+pub(crate) type At = (u32, u32);
+
 /// Rows that lie together, and the order in which they do.
 pub(crate) struct Order {
-    /// Indices of the rows in their order.
-    pub(crate) rows: Vec<u32>,
+    /// The rows in their order.
+    pub(crate) rows: Vec<At>,
     /// Where blocks begin and end in `rows`.
     pub(crate) blocks: Vec<Range<usize>>,
 }
@@ -46,20 +49,18 @@ struct Group<'r> {
 type GroupNumbers<'r> = HashMap<(i64, &'r str), usize, foldhash::fast::RandomState>;
 
 impl Order {
-    /// The order of `rows`, of which there must be fewer than 2^32. Rows that are
-    /// alike stay in their order, which is that of the log.
+    /// The order of the rows of `batches`. Rows that are alike stay in their order, which
+    /// is that of the log.
     ///
     /// The log has each device's rows in the order of time, or nearly: they are dealt
     /// out to their groups, and only groups that need it are sorted.
-    pub(crate) fn of(rows: &RecordBatch) -> Self {
-        let times = time_column(rows.schema_ref())
-            .and_then(|name| rows.column_by_name(name))
-            .and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
-        let time_of = |row: usize| match times {
-            Some(times) if times.is_valid(row) => times.value(row),
+    pub(crate) fn of(batches: &[RecordBatch]) -> Self {
+        let times: Vec<_> = batches.iter().map(times).collect();
+        let time_of = |(batch, row): At| match times[batch as usize] {
+            Some(times) if times.is_valid(row as usize) => times.value(row as usize),
             _ => i64::MIN,
         };
-        let (groups, group_of) = groups(rows, time_of);
+        let (groups, group_of) = groups(batches, time_of);
         let mut in_order: Vec<usize> = (0..groups.len()).collect();
         in_order.sort_unstable_by_key(|group| (groups[*group].block, groups[*group].device));
 
@@ -78,33 +79,30 @@ impl Order {
             }
             block = Some(group.block);
         }
-        let mut ordered = vec![0; end];
-        for (row, group) in group_of.into_iter().enumerate() {
-            ordered[next[group as usize]] = row as u32;
+        let mut rows = vec![At::default(); end];
+        for (at, group) in all_rows(batches).zip(group_of) {
+            rows[next[group as usize]] = at;
             next[group as usize] += 1;
         }
-        let time_of = |row: &u32| time_of(*row as usize);
         for (group, end) in groups.iter().zip(next) {
-            let rows = &mut ordered[end - group.rows..end];
-            if !rows.is_sorted_by_key(time_of) {
-                rows.sort_by_key(time_of);
+            let rows = &mut rows[end - group.rows..end];
+            if !rows.is_sorted_by_key(|at| time_of(*at)) {
+                rows.sort_by_key(|at| time_of(*at));
             }
         }
-        Self {
-            rows: ordered,
-            blocks,
-        }
+        Self { rows, blocks }
     }
 
     /// The same split by date, in the order of dates. A block lies within one date:
     /// the date of its first row is that of all.
-    pub(crate) fn by_date(self, rows: &RecordBatch) -> Vec<(Option<i32>, Self)> {
-        let dates = rows
-            .column_by_name(DATE)
-            .and_then(|column| column.as_primitive_opt::<Date32Type>());
-        let date_of = |row: u32| {
-            let dates = dates.filter(|dates| dates.is_valid(row as usize))?;
-            Some(dates.value(row as usize))
+    pub(crate) fn by_date(self, batches: &[RecordBatch]) -> Vec<(Option<i32>, Self)> {
+        let date_of = |(batch, row): At| {
+            let dates = batches[batch as usize]
+                .column_by_name(DATE)?
+                .as_primitive_opt::<Date32Type>()?;
+            dates
+                .is_valid(row as usize)
+                .then(|| dates.value(row as usize))
         };
         let mut parts: Vec<(Option<i32>, Self)> = Vec::new();
         for block in self.blocks {
@@ -126,19 +124,33 @@ impl Order {
     }
 }
 
-/// The groups of `rows`, as they come, and which of them each row belongs to.
-fn groups(rows: &RecordBatch, time_of: impl Fn(usize) -> i64) -> (Vec<Group<'_>>, Vec<u32>) {
-    let names = ["device_id", "topic"]
-        .iter()
-        .find_map(|name| rows.column_by_name(name))
-        .and_then(|column| column.as_string_opt::<i32>());
+fn all_rows(batches: &[RecordBatch]) -> impl Iterator<Item = At> {
+    let numbered = (0..).zip(batches);
+    numbered.flat_map(|(batch, rows)| (0..rows.num_rows() as u32).map(move |row| (batch, row)))
+}
+
+fn times(rows: &RecordBatch) -> Option<&TimestampMicrosecondArray> {
+    let name = time_column(rows.schema_ref())?;
+    rows.column_by_name(name)?.as_primitive_opt()
+}
+
+fn devices(rows: &RecordBatch) -> Option<&StringArray> {
+    let mut names = ["device_id", "topic"].iter();
+    let column = names.find_map(|name| rows.column_by_name(name))?;
+    column.as_string_opt()
+}
+
+/// The groups of all rows, as they come, and which of them each row belongs to.
+fn groups(batches: &[RecordBatch], time_of: impl Fn(At) -> i64) -> (Vec<Group<'_>>, Vec<u32>) {
+    let devices: Vec<_> = batches.iter().map(devices).collect();
     let mut numbers = GroupNumbers::default();
     let mut groups: Vec<Group> = Vec::new();
     let mut last = 0;
-    let group_of = (0..rows.num_rows()).map(|row| {
-        let block = block_of(time_of(row));
-        let device = match names {
-            Some(names) if names.is_valid(row) => names.value(row),
+    let group_of = all_rows(batches).map(|at| {
+        let block = block_of(time_of(at));
+        let (batch, row) = (at.0 as usize, at.1 as usize);
+        let device = match devices[batch] {
+            Some(devices) if devices.is_valid(row) => devices.value(row),
             _ => "",
         };
         let is_last = |last: &Group| last.block == block && last.device == device;
@@ -164,7 +176,7 @@ mod tests {
     use std::collections::HashSet;
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, StringArray, TimestampMicrosecondArray};
+    use arrow::array::ArrayRef;
     use proptest::prelude::*;
 
     use super::*;
@@ -184,14 +196,11 @@ mod tests {
 
     #[test]
     fn rows_lie_by_block_of_time_then_device_then_time() {
-        let order = Order::of(&rows(&[
-            (BLOCK_US + 5, "car-2"),
-            (7, "car-2"),
-            (6, "car-2"),
-            (9, "car-1"),
-            (-1, "car-9"),
-        ]));
-        assert_eq!(order.rows, [4, 3, 2, 1, 0]);
+        let order = Order::of(&[
+            rows(&[(BLOCK_US + 5, "car-2"), (7, "car-2"), (6, "car-2")]),
+            rows(&[(9, "car-1"), (-1, "car-9")]),
+        ]);
+        assert_eq!(order.rows, [(1, 1), (1, 0), (0, 2), (0, 1), (0, 0)]);
         assert_eq!(order.blocks, [0..1, 1..4, 4..5]);
     }
 
@@ -199,17 +208,19 @@ mod tests {
         #[test]
         fn dealing_out_is_a_stable_sort(
             given in proptest::collection::vec((0_i64..3, 0_i64..9, "[a-c]?"), 0..200),
+            batch_rows in 1_usize..50,
         ) {
             let given: Vec<(i64, &str)> = given
                 .iter()
                 .map(|(block, offset, device)| (block * BLOCK_US + offset, device.as_str()))
                 .collect();
-            let order = Order::of(&rows(&given));
-            let place = |row: &u32| {
-                let (time_us, device) = given[*row as usize];
+            let batches: Vec<RecordBatch> = given.chunks(batch_rows).map(rows).collect();
+            let order = Order::of(&batches);
+            let place = |(batch, row): &At| {
+                let (time_us, device) = given[*batch as usize * batch_rows + *row as usize];
                 (block_of(time_us), device, time_us)
             };
-            let mut sorted: Vec<u32> = (0..given.len() as u32).collect();
+            let mut sorted: Vec<At> = all_rows(&batches).collect();
             sorted.sort_by_key(place);
             prop_assert_eq!(&order.rows, &sorted);
             let mut next = 0;
@@ -226,7 +237,7 @@ mod tests {
     #[test]
     fn rows_that_are_alike_stay_in_the_order_of_the_log() {
         let same = vec![(3, "car"); 100];
-        let order = Order::of(&rows(&same));
+        let order = Order::of(&[rows(&same), rows(&same)]);
         assert!(order.rows.is_sorted());
     }
 }
