@@ -53,7 +53,7 @@ pub(crate) enum Pushed {
 #[derive(Clone, Debug)]
 pub(crate) struct Flush {
     pub(crate) table: Table,
-    pub(crate) rows: RecordBatch,
+    pub(crate) rows: Vec<RecordBatch>,
     pub(crate) advances: Vec<Advance>,
     pub(crate) marks: HashMap<String, i64>,
     /// Memory of the rows, bytes.
@@ -71,9 +71,60 @@ struct Progress {
     is_first: bool,
 }
 
+/// Rows in pieces: arrays that grow to the size of all would be copied over and over on
+/// the way, and take up to twice the memory.
+#[derive(Debug)]
+struct Rows {
+    pieces: Vec<RecordBatch>,
+    pieces_bytes: usize,
+    growing: RowBuilder,
+}
+
+impl Rows {
+    const PIECE_ROWS: usize = 65_536;
+
+    fn new(table: Table) -> Self {
+        Self {
+            pieces: Vec::new(),
+            pieces_bytes: 0,
+            growing: RowBuilder::new(table),
+        }
+    }
+
+    fn push(
+        &mut self,
+        from: &TopicPartition,
+        record: &Record,
+        seen: &mut SeenOrigins,
+    ) -> Result<Option<i32>, DecodeError> {
+        let date = self.growing.push(from, record, seen)?;
+        if self.growing.len() >= Self::PIECE_ROWS {
+            self.end_piece();
+        }
+        Ok(date)
+    }
+
+    fn end_piece(&mut self) {
+        if !self.growing.is_empty() {
+            self.pieces_bytes += self.growing.bytes();
+            self.pieces.push(self.growing.finish());
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.pieces_bytes + self.growing.bytes()
+    }
+
+    fn take(&mut self) -> Vec<RecordBatch> {
+        self.end_piece();
+        self.pieces_bytes = 0;
+        std::mem::take(&mut self.pieces)
+    }
+}
+
 #[derive(Debug)]
 struct TableBuffer {
-    rows: RowBuilder,
+    rows: Rows,
     partitions: BTreeMap<TopicPartition, Progress>,
     /// When the oldest unwritten progress was made.
     oldest: Option<Instant>,
@@ -88,7 +139,7 @@ struct TableBuffer {
 impl TableBuffer {
     fn new(table: Table) -> Self {
         Self {
-            rows: RowBuilder::new(table),
+            rows: Rows::new(table),
             partitions: BTreeMap::new(),
             oldest: None,
             taken: None,
@@ -190,6 +241,7 @@ impl Buffer {
         }
         progress.next = Some(records.next);
         let mut bad = Vec::new();
+        let mut last_date = None;
         for record in records
             .records
             .into_iter()
@@ -199,7 +251,11 @@ impl Buffer {
                 .rows
                 .push(&records.partition, &record, &mut buffer.seen)
             {
-                Ok(date) => buffer.dates.extend(date),
+                Ok(date) if date == last_date => {}
+                Ok(date) => {
+                    last_date = date;
+                    buffer.dates.extend(date);
+                }
                 Err(error) => bad.push(BadRecord {
                     partition: records.partition.clone(),
                     record,
@@ -284,11 +340,18 @@ impl Buffer {
         let bytes = buffer.rows.bytes();
         Some(Flush {
             table,
-            rows: buffer.rows.finish(),
+            rows: buffer.rows.take(),
             advances,
             marks: changed,
             bytes,
         })
+    }
+}
+
+impl Flush {
+    /// How many rows they are.
+    pub(crate) fn row_count(&self) -> usize {
+        self.rows.iter().map(RecordBatch::num_rows).sum()
     }
 }
 

@@ -94,13 +94,7 @@ async fn attempt(
 
 async fn write_files(lake: &Lake, flush: &Flush) -> Result<Written, lake::Error> {
     let at = Instant::now();
-    let files = match flush.rows.num_rows() {
-        0 => Vec::new(),
-        _ => {
-            let rows = vec![flush.rows.clone()];
-            lake.write_files(flush.table, rows).await?
-        }
-    };
+    let files = lake.write_files(flush.table, flush.rows.clone()).await?;
     Ok(Written { files, at })
 }
 
@@ -108,7 +102,7 @@ fn record(flush: &Flush, files: &[NewFile], started: Instant) {
     let table = flush.table.name();
     let bytes: u64 = files.iter().map(|file| file.size_bytes).sum();
     metrics::counter!("citypulse_batch_rows_total", "table" => table)
-        .increment(flush.rows.num_rows() as u64);
+        .increment(flush.row_count() as u64);
     metrics::counter!("citypulse_batch_files_total", "table" => table)
         .increment(files.len() as u64);
     metrics::counter!("citypulse_batch_bytes_total", "table" => table).increment(bytes);
@@ -117,7 +111,7 @@ fn record(flush: &Flush, files: &[NewFile], started: Instant) {
         .record(started.elapsed().as_secs_f64());
     tracing::debug!(
         table,
-        rows = flush.rows.num_rows(),
+        rows = flush.row_count(),
         files = files.len(),
         bytes,
         elapsed_ms = started.elapsed().as_millis() as u64,

@@ -63,7 +63,7 @@ impl Worker {
             flush_bytes: config.flush_bytes,
             flush_age: config.flush_age,
             flush_idle: config.flush_idle,
-            // A flush under way holds its rows and the file, and rows grow by doubling.
+            // A flush under way holds its rows and the file, and others grow meanwhile.
             total_bytes: config.memory_bytes / 4,
         };
         Self {
@@ -189,8 +189,8 @@ impl Worker {
 
     fn is_full(&self) -> bool {
         self.writing.as_ref().is_some_and(|writing| {
-            // The rows in the making grow by doubling; of those being written there is a
-            // second copy at most, as the file that they become.
+            // Half of it is for rows. The other half is for the file that they become, what
+            // is read ahead, and memory that was freed and not given back.
             self.buffer.bytes() * 2 + writing.bytes * 2 > self.memory_bytes
         })
     }

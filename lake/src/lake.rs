@@ -5,7 +5,6 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
 use bytes::Bytes;
 use events::{Advance, Offset, TopicPartition};
 use object_store::path::Path;
@@ -171,7 +170,7 @@ impl Lake {
         let (rows, parts) = in_background(table, move || order_rows(table, &batches)).await?;
         let mut files = Vec::with_capacity(parts.len());
         for (date, order) in parts {
-            let rows = rows.clone();
+            let rows = Arc::clone(&rows);
             let encoded = in_background(table, move || {
                 encode_file(table, date, &rows, &order)
                     .map_err(|error| refused(table, error.to_string()))
@@ -431,17 +430,11 @@ pub fn encode_files(table: Table, batches: &[RecordBatch]) -> Result<Vec<(NewFil
 }
 
 /// The rows without their date, and per date the order of those in its file.
-type Ordered = (RecordBatch, Vec<(String, Order)>);
+type Ordered = (Arc<[RecordBatch]>, Vec<(String, Order)>);
 
 fn order_rows(table: Table, batches: &[RecordBatch]) -> Result<Ordered> {
-    let rows = match batches {
-        [] => RecordBatch::new_empty(table.schema()),
-        [rows] => rows.clone(),
-        [first, ..] => concat_batches(first.schema_ref(), batches)
-            .map_err(|error| refused(table, error.to_string()))?,
-    };
-    let parts = Order::of(&rows)
-        .by_date(&rows)
+    let parts = Order::of(batches)
+        .by_date(batches)
         .into_iter()
         .map(|(date, order)| {
             let date = date.and_then(format_date);
@@ -449,7 +442,7 @@ fn order_rows(table: Table, batches: &[RecordBatch]) -> Result<Ordered> {
             Ok((date, order))
         })
         .collect::<Result<_>>()?;
-    Ok((without_date(&rows), parts))
+    Ok((batches.iter().map(without_date).collect(), parts))
 }
 
 /// Whether an earlier attempt at this very commit got through.

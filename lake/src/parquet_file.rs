@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, UInt32Array};
-use arrow::compute::take_record_batch;
+use arrow::array::RecordBatch;
+use arrow::compute::interleave_record_batch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::Table;
 use crate::layout::{Order, ROW_GROUP_MIN_ROWS, properties};
 use crate::snapshot::{DATE, NewFile};
-use crate::statistics::StatisticsBuilder;
+use crate::statistics::FileStatistics;
 
 /// Rows are put in order and encoded in pieces of this many, so that the ordered
 /// copy stays small and in the processor's cache.
@@ -24,7 +24,7 @@ pub(crate) struct FileEncoder {
     table: Table,
     date: String,
     writer: ArrowWriter<Vec<u8>>,
-    statistics: StatisticsBuilder,
+    schema: SchemaRef,
     drained_bytes: u64,
 }
 
@@ -36,22 +36,29 @@ impl FileEncoder {
         Ok(Self {
             table,
             date,
-            statistics: StatisticsBuilder::new(schema.clone()),
+            schema: schema.clone(),
             writer: ArrowWriter::try_new(Vec::new(), schema, Some(properties))?,
             drained_bytes: 0,
         })
     }
 
-    /// Adds rows in the order given.
-    pub(crate) fn write(&mut self, rows: &RecordBatch, order: &Order) -> Result<(), ParquetError> {
+    /// Adds the rows of `batches` that `order` names, in that order.
+    pub(crate) fn write(
+        &mut self,
+        batches: &[RecordBatch],
+        order: &Order,
+    ) -> Result<(), ParquetError> {
+        let batches: Vec<&RecordBatch> = batches.iter().collect();
         for block in &order.blocks {
             if self.writer.in_progress_rows() >= ROW_GROUP_MIN_ROWS {
                 self.writer.flush()?;
             }
             for piece in order.rows[block.clone()].chunks(PIECE_ROWS) {
-                let indices = UInt32Array::from_iter_values(piece.iter().copied());
-                let piece = take_record_batch(rows, &indices)?;
-                self.statistics.add(&piece);
+                let at = piece.iter();
+                let at: Vec<_> = at
+                    .map(|(batch, row)| (*batch as usize, *row as usize))
+                    .collect();
+                let piece = interleave_record_batch(&batches, &at)?;
                 self.writer.write(&piece)?;
             }
         }
@@ -72,29 +79,32 @@ impl FileEncoder {
     }
 
     /// Ends the file: the bytes that were not taken yet, and how a commit names it.
-    pub(crate) fn finish(mut self, name: &str) -> Result<(Bytes, NewFile), ParquetError> {
-        self.writer.finish()?;
+    /// Where it has no `name` yet, it gets one.
+    pub(crate) fn finish(mut self, name: Option<String>) -> Result<(Bytes, NewFile), ParquetError> {
+        let footer = self.writer.finish()?;
         self.writer.sync()?;
         let bytes = Bytes::from(std::mem::take(self.writer.inner_mut()));
+        let statistics = FileStatistics::of(self.schema, &footer)?;
+        let name = name.unwrap_or_else(|| new_name(self.table, &statistics));
         let file = NewFile {
             path: format!("{DATE}={}/{name}", self.date),
             size_bytes: self.drained_bytes + bytes.len() as u64,
-            rows: self.statistics.rows() as u64,
+            rows: statistics.rows(),
             date_text: self.date,
-            statistics_json: self.statistics.to_json(),
+            statistics_json: statistics.to_json(),
         };
         Ok((bytes, file))
     }
+}
 
-    /// A name that no other file has. `p0-3`: which log partitions the rows are
-    /// from, for people who look at the folder.
-    pub(crate) fn name(&self) -> String {
-        let partitions = match self.statistics.whole_bounds("log_partition") {
-            Some((low, high)) => format!("p{low}-{high}"),
-            None => "p".to_owned(),
-        };
-        format!("{}-{partitions}-{}.parquet", self.table, Uuid::new_v4())
-    }
+/// A name that no other file has. `p0-3`: which log partitions the rows are from, for
+/// people who look at the folder.
+fn new_name(table: Table, statistics: &FileStatistics) -> String {
+    let partitions = match statistics.whole_bounds("log_partition") {
+        Some((low, high)) => format!("p{low}-{high}"),
+        None => "p".to_owned(),
+    };
+    format!("{table}-{partitions}-{}.parquet", Uuid::new_v4())
 }
 
 /// The columns that lie in a file.
@@ -106,15 +116,17 @@ pub(crate) fn without_date(rows: &RecordBatch) -> RecordBatch {
     in_file
 }
 
-/// Encodes rows of one date as a whole file.
+/// Encodes the rows that `order` names, all of one date, as a whole file.
 pub(crate) fn encode_file(
     table: Table,
     date: String,
-    rows: &RecordBatch,
+    batches: &[RecordBatch],
     order: &Order,
 ) -> Result<(Bytes, NewFile), ParquetError> {
-    let mut file = FileEncoder::new(table, date, Arc::clone(rows.schema_ref()))?;
-    file.write(rows, order)?;
-    let name = file.name();
-    file.finish(&name)
+    let first = batches
+        .first()
+        .ok_or(ParquetError::General("no rows".to_owned()))?;
+    let mut file = FileEncoder::new(table, date, Arc::clone(first.schema_ref()))?;
+    file.write(batches, order)?;
+    file.finish(None)
 }

@@ -2,15 +2,18 @@
 //! `maxValues`, `nullCount`
 //! (<https://github.com/delta-io/delta/blob/master/PROTOCOL.md#per-file-statistics>).
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::compute::{max, max_boolean, max_string, min, min_boolean, min_string};
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::{max, max_boolean, max_string, min, min_boolean, min_string, sum};
 use arrow::datatypes::{
-    DataType, Date32Type, Float64Type, Int32Type, Int64Type, SchemaRef, TimeUnit,
+    DataType, Date32Type, Field, Float64Type, Int32Type, Int64Type, Schema, SchemaRef, TimeUnit,
     TimestampMicrosecondType,
 };
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
 use events::time::{format_rfc3339, parse_rfc3339_us};
+use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -26,28 +29,20 @@ struct Stored {
     null_count: Map<String, Value>,
 }
 
-/// The statistics of a file in the making.
+/// What a file's footer says of its rows.
 #[derive(Debug)]
-pub(crate) struct StatisticsBuilder {
+pub(crate) struct FileStatistics {
     schema: SchemaRef,
-    rows: usize,
+    rows: u64,
     columns: Vec<ColumnBounds>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct ColumnBounds {
-    nulls: usize,
-    bounds: Bounds,
-}
-
-#[derive(Clone, Debug, Default)]
-enum Bounds {
-    /// No value yet.
-    #[default]
-    None,
-    Of(Bound, Bound),
-    /// Not to be had: of a type without an order, too long, or no number.
-    Unknown,
+    nulls: u64,
+    /// `None` where they are not to be had: no value, of a type without an order, too
+    /// long, or no number.
+    bounds: Option<(Bound, Bound)>,
 }
 
 #[derive(Clone, Debug, PartialEq, PartialOrd)]
@@ -60,29 +55,23 @@ enum Bound {
     Instant(i64),
 }
 
-impl StatisticsBuilder {
-    /// Of no rows yet.
-    pub(crate) fn new(schema: SchemaRef) -> Self {
-        Self {
-            rows: 0,
-            columns: vec![ColumnBounds::default(); schema.fields().len()],
+impl FileStatistics {
+    /// Of a file with columns of `schema`. The writer has looked at every value: what it
+    /// noted in the footer is not looked for again.
+    pub(crate) fn of(schema: SchemaRef, footer: &ParquetMetaData) -> Result<Self, ParquetError> {
+        let columns = schema.fields().iter();
+        let columns = columns.map(|field| ColumnBounds::of(field, &schema, footer));
+        let columns = columns.collect::<Result<_, _>>()?;
+        let rows = footer.file_metadata().num_rows();
+        Ok(Self {
+            rows: u64::try_from(rows).unwrap_or(0),
+            columns,
             schema,
-        }
+        })
     }
 
-    /// Takes in rows of the schema.
-    pub(crate) fn add(&mut self, rows: &RecordBatch) {
-        self.rows += rows.num_rows();
-        for (known, column) in self.columns.iter_mut().zip(rows.columns()) {
-            known.nulls += column.null_count();
-            if column.null_count() < column.len() {
-                known.bounds = std::mem::take(&mut known.bounds).with(bounds(column.as_ref()));
-            }
-        }
-    }
-
-    /// How many rows there were.
-    pub(crate) fn rows(&self) -> usize {
+    /// How many rows it has.
+    pub(crate) fn rows(&self) -> u64 {
         self.rows
     }
 
@@ -90,7 +79,7 @@ impl StatisticsBuilder {
     pub(crate) fn whole_bounds(&self, name: &str) -> Option<(i64, i64)> {
         let index = self.schema.index_of(name).ok()?;
         match &self.columns.get(index)?.bounds {
-            Bounds::Of(Bound::Whole(low), Bound::Whole(high)) => Some((*low, *high)),
+            Some((Bound::Whole(low), Bound::Whole(high))) => Some((*low, *high)),
             _ => None,
         }
     }
@@ -102,7 +91,7 @@ impl StatisticsBuilder {
             if !field.data_type().is_nested() {
                 nulls.insert(field.name().clone(), column.nulls.into());
             }
-            if let Bounds::Of(low, high) = &column.bounds {
+            if let Some((low, high)) = &column.bounds {
                 for (bound, values) in [(low, &mut minima), (high, &mut maxima)] {
                     if let Some(value) = bound.to_json() {
                         values.insert(field.name().clone(), value);
@@ -114,17 +103,32 @@ impl StatisticsBuilder {
     }
 }
 
-impl Bounds {
-    fn with(self, other: Bounds) -> Bounds {
-        match (self, other) {
-            (Bounds::Of(low, high), Bounds::Of(other_low, other_high)) => Bounds::Of(
-                if other_low < low { other_low } else { low },
-                if other_high > high { other_high } else { high },
-            ),
-            (Bounds::None, other) => other,
-            (bounds, Bounds::None) => bounds,
-            _ => Bounds::Unknown,
-        }
+impl ColumnBounds {
+    fn of(field: &Field, schema: &Schema, footer: &ParquetMetaData) -> Result<Self, ParquetError> {
+        let groups = footer.row_groups();
+        let columns = footer.file_metadata().schema_descr();
+        let column = StatisticsConverter::try_new(field.name(), schema, columns)?;
+        let nulls = column.row_group_null_counts(groups)?;
+        let (lows, highs) = (
+            column.row_group_mins(groups)?,
+            column.row_group_maxes(groups)?,
+        );
+        let has_values = |(group, nulls): (&RowGroupMetaData, Option<u64>)| {
+            nulls != u64::try_from(group.num_rows()).ok()
+        };
+        let with_values = groups
+            .iter()
+            .zip(nulls.iter())
+            .filter(|group| has_values(*group))
+            .count();
+        let are_known = |bounds: &ArrayRef| bounds.len() - bounds.null_count() == with_values;
+        let bounds = (are_known(&lows) && are_known(&highs))
+            .then(|| bounds(&lows, &highs))
+            .flatten();
+        Ok(Self {
+            nulls: sum(&nulls).unwrap_or(0),
+            bounds,
+        })
     }
 }
 
@@ -141,59 +145,55 @@ impl Bound {
     }
 }
 
-/// Bounds of a column that has values.
-fn bounds(column: &dyn Array) -> Bounds {
-    let found = match column.data_type() {
+/// Bounds of a column by those of its parts.
+fn bounds(lows: &ArrayRef, highs: &ArrayRef) -> Option<(Bound, Bound)> {
+    match lows.data_type() {
         DataType::Float64 => {
-            let values = column.as_primitive::<Float64Type>();
-            // JSON has no infinities; arrow orders NaN above all numbers.
-            pair(min(values), max(values), Bound::Number).filter(|(low, high)| {
-                let finite =
-                    |bound: &Bound| matches!(bound, Bound::Number(number) if number.is_finite());
-                finite(low) && finite(high)
+            let (low, high) = (
+                min(lows.as_primitive::<Float64Type>()),
+                max(highs.as_primitive::<Float64Type>()),
+            );
+            // JSON has no infinities.
+            let finite = |bound: Option<f64>| bound.filter(|bound| bound.is_finite());
+            pair(finite(low), finite(high), Bound::Number)
+        }
+        DataType::Int32 => pair(
+            min(lows.as_primitive::<Int32Type>()),
+            max(highs.as_primitive::<Int32Type>()),
+            |value| Bound::Whole(value.into()),
+        ),
+        DataType::Int64 => pair(
+            min(lows.as_primitive::<Int64Type>()),
+            max(highs.as_primitive::<Int64Type>()),
+            Bound::Whole,
+        ),
+        DataType::Boolean => pair(
+            min_boolean(lows.as_boolean()),
+            max_boolean(highs.as_boolean()),
+            Bound::Flag,
+        ),
+        DataType::Date32 => pair(
+            min(lows.as_primitive::<Date32Type>()),
+            max(highs.as_primitive::<Date32Type>()),
+            Bound::Date,
+        ),
+        DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => pair(
+            min(lows.as_primitive::<TimestampMicrosecondType>()),
+            max(highs.as_primitive::<TimestampMicrosecondType>()),
+            Bound::Instant,
+        ),
+        DataType::Utf8 => {
+            let fits = |text: &&str| text.len() <= MAX_TEXT_BYTES;
+            let (low, high) = (
+                min_string(lows.as_string::<i32>()),
+                max_string(highs.as_string::<i32>()),
+            );
+            pair(low.filter(fits), high.filter(fits), |text| {
+                Bound::Text(text.to_owned())
             })
         }
-        DataType::Int32 => {
-            let values = column.as_primitive::<Int32Type>();
-            pair(min(values), max(values), |value| Bound::Whole(value.into()))
-        }
-        DataType::Int64 => {
-            let values = column.as_primitive::<Int64Type>();
-            pair(min(values), max(values), Bound::Whole)
-        }
-        DataType::Boolean => {
-            let values = column.as_boolean();
-            pair(min_boolean(values), max_boolean(values), Bound::Flag)
-        }
-        DataType::Date32 => {
-            let values = column.as_primitive::<Date32Type>();
-            pair(min(values), max(values), Bound::Date)
-        }
-        DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => {
-            let values = column.as_primitive::<TimestampMicrosecondType>();
-            pair(min(values), max(values), Bound::Instant)
-        }
-        DataType::Utf8 => {
-            let values = column.as_string::<i32>();
-            // The first says for most columns of long texts that bounds are not wanted.
-            let is_short = (0..values.len())
-                .find(|row| values.is_valid(*row))
-                .is_some_and(|row| fits(&values.value(row)));
-            let text = |text: &str| Bound::Text(text.to_owned());
-            is_short
-                .then(|| {
-                    let (low, high) = (min_string(values), max_string(values));
-                    pair(low.filter(fits), high.filter(fits), text)
-                })
-                .flatten()
-        }
         _ => None,
-    };
-    found.map_or(Bounds::Unknown, |(low, high)| Bounds::Of(low, high))
-}
-
-fn fits(text: &&str) -> bool {
-    text.len() <= MAX_TEXT_BYTES
+    }
 }
 
 fn pair<T>(low: Option<T>, high: Option<T>, bound: impl Fn(T) -> Bound) -> Option<(Bound, Bound)> {
@@ -268,4 +268,74 @@ pub(crate) fn parse_date(text: &str) -> Option<i32> {
 /// `YYYY-MM-DD` of days since the epoch.
 pub(crate) fn format_date(days: i32) -> Option<String> {
     chrono::NaiveDate::from_epoch_days(days).map(|date| date.format("%Y-%m-%d").to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Float64Array, ListArray, RecordBatch, StringArray};
+    use arrow::datatypes::Int32Type;
+    use parquet::arrow::ArrowWriter;
+
+    use super::*;
+
+    fn footer(groups: &[RecordBatch]) -> ParquetMetaData {
+        let mut writer =
+            ArrowWriter::try_new(Vec::new(), groups[0].schema(), None).expect("a schema");
+        for rows in groups {
+            writer.write(rows).expect("rows of the schema");
+            writer.flush().expect("a row group");
+        }
+        writer.finish().expect("a footer")
+    }
+
+    fn rows(numbers: [Option<f64>; 2], names: [Option<&str>; 2]) -> RecordBatch {
+        let lists = ListArray::from_iter_primitive::<Int32Type, _, _>([Some([Some(1)]), None]);
+        RecordBatch::try_from_iter_with_nullable([
+            (
+                "speed",
+                Arc::new(Float64Array::from_iter(numbers)) as ArrayRef,
+                true,
+            ),
+            ("name", Arc::new(StringArray::from_iter(names)), true),
+            ("list", Arc::new(lists), true),
+        ])
+        .expect("columns of one length")
+    }
+
+    fn json(groups: &[RecordBatch]) -> Value {
+        let statistics = FileStatistics::of(groups[0].schema(), &footer(groups)).expect("columns");
+        assert_eq!(statistics.rows(), 2 * groups.len() as u64);
+        serde_json::from_str(&statistics.to_json()).expect("JSON")
+    }
+
+    #[test]
+    fn bounds_are_over_all_row_groups_and_nulls_are_counted() {
+        let groups = [
+            rows([Some(3.5), None], [None, None]),
+            rows([Some(-1.0), Some(2.0)], [Some("tram"), Some("bus")]),
+        ];
+        assert_eq!(
+            json(&groups),
+            json!({
+                "numRecords": 4,
+                "minValues": {"speed": -1.0, "name": "bus"},
+                "maxValues": {"speed": 3.5, "name": "tram"},
+                "nullCount": {"speed": 1, "name": 2},
+            })
+        );
+    }
+
+    #[test]
+    fn what_is_no_number_or_too_long_has_no_bounds() {
+        let long = "x".repeat(MAX_TEXT_BYTES + 1);
+        let groups = [rows(
+            [Some(f64::INFINITY), Some(1.0)],
+            [Some("a"), Some(&long)],
+        )];
+        let json = json(&groups);
+        assert_eq!(json["minValues"], json!({}));
+        assert_eq!(json["maxValues"], json!({}));
+    }
 }

@@ -93,10 +93,7 @@ fn a_trickle_is_gathered_for_the_flush_age() {
         assert_eq!(buffer.due(after(second + 5)), None, "second {second}");
     }
     assert_eq!(buffer.due(after(32)), Some(TABLE));
-    assert_eq!(
-        buffer.take(TABLE, after(32)).expect("rows").rows.num_rows(),
-        3
-    );
+    assert_eq!(buffer.take(TABLE, after(32)).expect("rows").row_count(), 3);
 }
 
 #[test]
@@ -154,7 +151,7 @@ fn a_bad_record_is_given_back_and_its_offset_is_covered() {
     let flush = buffer
         .take(TABLE, Instant::now())
         .expect("something to write");
-    assert_eq!(flush.rows.num_rows(), 2);
+    assert_eq!(flush.row_count(), 2);
     assert_eq!(
         flush.advances,
         [Advance {
@@ -234,7 +231,7 @@ fn only_marks_that_changed_are_written() {
         .take(Table::DeadLetters, Instant::now())
         .expect("something to write");
     assert_eq!(
-        flush.rows.num_rows(),
+        flush.row_count(),
         2,
         "7 and 8; 2 was there before and 7 came twice"
     );
@@ -292,23 +289,23 @@ impl Stored {
                 "a commit begins at the stored position"
             );
         }
-        let partitions = flush
-            .rows
-            .column_by_name("log_partition")
-            .expect("a column")
-            .as_primitive::<Int32Type>();
-        let offsets = flush
-            .rows
-            .column_by_name("log_offset")
-            .expect("a column")
-            .as_primitive::<Int64Type>();
-        self.rows.extend(
-            partitions
-                .values()
-                .iter()
-                .copied()
-                .zip(offsets.values().iter().copied()),
-        );
+        for rows in &flush.rows {
+            let partitions = rows
+                .column_by_name("log_partition")
+                .expect("a column")
+                .as_primitive::<Int32Type>();
+            let offsets = rows
+                .column_by_name("log_offset")
+                .expect("a column")
+                .as_primitive::<Int64Type>();
+            self.rows.extend(
+                partitions
+                    .values()
+                    .iter()
+                    .copied()
+                    .zip(offsets.values().iter().copied()),
+            );
+        }
     }
 
     fn start(&self) -> (Buffer, HashMap<i32, i64>) {

@@ -25,9 +25,10 @@ pub use parquet_rows::{ParquetRows, is_parquet};
 
 /// Rows that travel together between threads.
 const CHUNK_ROWS: usize = 16_384;
-/// Rows of a table that become one write: about 100 MB of memory, three times that
-/// while they are sorted and encoded.
-const WRITE_ROWS: usize = 524_288;
+/// Rows of a table that become one write, a full row group: about 50 MB of memory, three
+/// times that while they are sorted and encoded. Few enough that little is left to be
+/// written when all is read.
+const WRITE_ROWS: usize = 262_144;
 /// Rows after which finished files are committed.
 const COMMIT_ROWS: u64 = 4_000_000;
 /// Chunks in conversion, and writes under way, at once.

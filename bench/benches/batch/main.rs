@@ -35,6 +35,10 @@ use streets::StreetNetwork;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The city's simulated time: 30 s a file, as the batch layer flushes.
 const HOURS: i64 = 4;
 const FLUSH_S: i64 = 30;

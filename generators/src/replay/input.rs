@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SendError, SyncSender, sync_channel};
 
 use flate2::read::MultiGzDecoder;
 
@@ -18,6 +19,8 @@ pub(crate) const LINE_BYTES_MAX: u64 = 1 << 20;
 /// Formats that must be sorted first are read whole up to here.
 pub(crate) const WHOLE_BYTES_MAX: u64 = 256 << 20;
 const BUFFER_BYTES: usize = 256 << 10;
+/// Decompressed blocks of that size that wait to be read.
+const BLOCKS_AHEAD: usize = 4;
 const HEAD_BYTES: u64 = 16 << 10;
 
 pub(crate) struct Opened {
@@ -68,15 +71,16 @@ pub(crate) fn open(input: &Input) -> Result<Opened, ReplayError> {
         read_bytes: Arc::clone(&read_bytes),
     };
     let (magic, stored) = peek(counting, 4).map_err(failed)?;
-    let mut plain: Box<dyn Read + Send> = match magic.as_slice() {
-        [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(BufReader::with_capacity(
-            BUFFER_BYTES,
-            stored,
-        ))),
-        [0x28, 0xb5, 0x2f, 0xfd] => {
-            Box::new(zstd::stream::read::Decoder::new(stored).map_err(failed)?)
+    let mut plain: Content = match magic.as_slice() {
+        [0x1f, 0x8b, ..] => {
+            let stored = BufReader::with_capacity(BUFFER_BYTES, stored);
+            Box::new(ReadAhead::start(MultiGzDecoder::new(stored)).map_err(failed)?)
         }
-        _ => Box::new(stored),
+        [0x28, 0xb5, 0x2f, 0xfd] => {
+            let decoder = zstd::stream::read::Decoder::new(stored).map_err(failed)?;
+            Box::new(ReadAhead::start(decoder).map_err(failed)?)
+        }
+        _ => Box::new(BufReader::with_capacity(BUFFER_BYTES, stored)),
     };
     let mut head = Vec::new();
     plain
@@ -84,14 +88,80 @@ pub(crate) fn open(input: &Input) -> Result<Opened, ReplayError> {
         .take(HEAD_BYTES)
         .read_to_end(&mut head)
         .map_err(failed)?;
-    let content = Cursor::new(head.clone()).chain(BufReader::with_capacity(BUFFER_BYTES, plain));
     Ok(Opened {
-        content: Box::new(content),
+        content: Box::new(Cursor::new(head.clone()).chain(plain)),
         head,
         path,
         total_bytes,
         read_bytes,
     })
+}
+
+/// Reads on a thread of its own, some blocks ahead: what comes next is decompressed
+/// while the lines before it are read.
+struct ReadAhead {
+    /// An empty one is the last.
+    blocks: Receiver<std::io::Result<Vec<u8>>>,
+    current: Cursor<Vec<u8>>,
+    is_ended: bool,
+}
+
+impl ReadAhead {
+    fn start(inner: impl Read + Send + 'static) -> std::io::Result<Self> {
+        let (sender, blocks) = sync_channel(BLOCKS_AHEAD);
+        // It ends with its content, or when nobody takes it any more.
+        std::thread::Builder::new().spawn(move || send_blocks(inner, &sender))?;
+        Ok(Self {
+            blocks,
+            current: Cursor::default(),
+            is_ended: false,
+        })
+    }
+}
+
+fn send_blocks(
+    mut inner: impl Read,
+    blocks: &SyncSender<std::io::Result<Vec<u8>>>,
+) -> Result<(), SendError<std::io::Result<Vec<u8>>>> {
+    loop {
+        let mut block = Vec::with_capacity(BUFFER_BYTES);
+        let end = (&mut inner)
+            .take(BUFFER_BYTES as u64)
+            .read_to_end(&mut block);
+        let is_last = block.is_empty();
+        // What came before an error is of use.
+        if !is_last || end.is_ok() {
+            blocks.send(Ok(block))?;
+        }
+        match end {
+            Err(error) => return blocks.send(Err(error)),
+            Ok(_) if is_last => return Ok(()),
+            Ok(_) => {}
+        }
+    }
+}
+
+impl Read for ReadAhead {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.fill_buf()?.read(buffer)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl BufRead for ReadAhead {
+    fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
+        if self.current.fill_buf()?.is_empty() && !self.is_ended {
+            let block = self.blocks.recv().map_err(std::io::Error::other)??;
+            self.is_ended = block.is_empty();
+            self.current = Cursor::new(block);
+        }
+        self.current.fill_buf()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.current.consume(count);
+    }
 }
 
 fn peek<R: Read>(mut reader: R, count: u64) -> std::io::Result<(Vec<u8>, impl Read)> {
@@ -176,4 +246,67 @@ pub(crate) fn read_whole(mut content: Content, path: &Path) -> Result<Vec<u8>, R
         return Err(ReplayError::Format(detail));
     }
     Ok(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+
+    use super::*;
+
+    /// Gives so many bytes, then an error.
+    struct Broken {
+        left: usize,
+        _alive: Option<Sender<()>>,
+    }
+
+    impl Read for Broken {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let count = self.left.min(buffer.len()).min(1_000);
+            if count == 0 {
+                return Err(std::io::Error::other("cut off"));
+            }
+            buffer[..count].fill(b'x');
+            self.left -= count;
+            Ok(count)
+        }
+    }
+
+    #[test]
+    fn blocks_come_whole_and_in_order() {
+        let content: Vec<u8> = (0..3 * BUFFER_BYTES + 7)
+            .map(|at| (at % 251) as u8)
+            .collect();
+        let mut ahead = ReadAhead::start(Cursor::new(content.clone())).expect("a thread");
+        let mut read = Vec::new();
+        ahead.read_to_end(&mut read).expect("all of it");
+        assert!(read == content);
+        assert_eq!(ahead.read(&mut [0; 8]).expect("still at the end"), 0);
+    }
+
+    #[test]
+    fn what_comes_before_an_error_is_read() {
+        let length = BUFFER_BYTES + 12_345;
+        let broken = Broken {
+            left: length,
+            _alive: None,
+        };
+        let mut ahead = ReadAhead::start(broken).expect("a thread");
+        let mut read = Vec::new();
+        let error = ahead.read_to_end(&mut read).expect_err("it is broken");
+        assert_eq!(error.to_string(), "cut off");
+        assert_eq!(read.len(), length);
+    }
+
+    #[test]
+    fn reading_ends_with_the_one_who_reads() {
+        let (alive, ended) = channel();
+        let endless = Broken {
+            left: usize::MAX,
+            _alive: Some(alive),
+        };
+        let ahead = ReadAhead::start(endless).expect("a thread");
+        drop(ahead);
+        ended.recv().expect_err("dropped with the thread");
+    }
 }

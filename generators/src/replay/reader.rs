@@ -124,7 +124,7 @@ impl Encoder {
                 .timestamp_us
                 .map(|recorded_us| recorded_us.saturating_add(shift_us)),
             message: Outgoing {
-                device_id: std::mem::take(&mut draft.device_id),
+                device_id: std::mem::take(&mut draft.device_id).into(),
                 value: draft.into_bytes(shift_us),
                 line,
             },

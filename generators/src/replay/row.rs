@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use events::json::ObjectWriter;
 use events::time::write_rfc3339;
-use events::{Event, Stream};
+use events::{DeviceId, Event, Stream};
 
 /// One step of a recording: a message, or why there is none.
 pub(crate) struct Row {
@@ -30,7 +30,7 @@ pub(crate) enum Outcome {
 /// A message whose time may still be shifted.
 pub(crate) struct Draft {
     pub stream: Stream,
-    pub device_id: String,
+    pub device_id: DeviceId,
     /// Microseconds since the epoch; `None` only where the row has no readable
     /// time, which the receiver will say.
     pub timestamp_us: Option<i64>,
@@ -62,7 +62,7 @@ impl Row {
         let outcome = match event {
             Ok(event) => Outcome::Message(Draft {
                 stream: event.stream(),
-                device_id: event.device_id.to_string(),
+                device_id: event.device_id.clone(),
                 timestamp_us: Some(event.timestamp_us),
                 content: Content::Event(Box::new(event)),
             }),

@@ -64,8 +64,9 @@ fn column_properties(
             .set_column_encoding(path, Encoding::BYTE_STREAM_SPLIT),
         // Records that came together have the same: they are found as repeats.
         ("appended_at", _) => builder.set_column_dictionary_enabled(path, false),
-        // Neighbours differ by little.
-        (_, DataType::Timestamp(..)) | ("log_offset" | "offset", DataType::Int64) => builder
+        // Neighbours are equal or differ by little, which takes no dictionary to say.
+        (_, DataType::Timestamp(..) | DataType::Int32)
+        | ("log_offset" | "offset", DataType::Int64) => builder
             .set_column_dictionary_enabled(path.clone(), false)
             .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED),
         _ => builder,

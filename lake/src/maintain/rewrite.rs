@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use futures::TryStreamExt;
 use object_store::path::Path;
@@ -53,7 +53,7 @@ pub(crate) struct Done {
 pub(crate) struct Limits {
     /// A new file ends when it has about this many bytes.
     pub(crate) file_bytes: u64,
-    /// Rows in memory, with the copy that sorting makes, bytes.
+    /// Rows in memory, with what is made of them, bytes.
     pub(crate) memory_bytes: usize,
 }
 
@@ -118,7 +118,7 @@ fn steps_of(inputs: &[Input], limits: &Limits) -> Vec<Step> {
             })
         })
         .collect();
-    // Twice: the rows as read, and as one batch.
+    // Twice: the rows, and what is made of them.
     steps(
         &extents,
         (limits.memory_bytes as u64 / (2 * ROW_BYTES)).max(1),
@@ -330,19 +330,7 @@ impl<'l> Output<'l> {
 
     /// Writes rows in the layout's order and returns how many they were.
     async fn write(&mut self, batches: Vec<RecordBatch>) -> Result<u64> {
-        let failed = |error: String| refused(self.table, error);
-        let rows = match batches.as_slice() {
-            [] => return Ok(0),
-            [rows] => rows.clone(),
-            _ => {
-                concat_batches(&self.schema, &batches).map_err(|error| failed(error.to_string()))?
-            }
-        };
-        drop(batches);
-        if rows.num_rows() == 0 {
-            return Ok(0);
-        }
-        let order = Order::of(&rows);
+        let order = Order::of(&batches);
         // Block by block, so that a file can end between two of them.
         for block in &order.blocks {
             let part = Order {
@@ -355,7 +343,7 @@ impl<'l> Output<'l> {
             };
             let encoded = file
                 .encoder
-                .write(&rows, &part)
+                .write(&batches, &part)
                 .and_then(|()| file.encoder.take_bytes());
             let bytes = encoded.map_err(|error| refused(self.table, error.to_string()))?;
             file.upload.put(bytes);
@@ -367,7 +355,7 @@ impl<'l> Output<'l> {
                 self.end_file().await?;
             }
         }
-        Ok(rows.num_rows() as u64)
+        Ok(order.rows.len() as u64)
     }
 
     async fn begin_file(&self) -> Result<OpenFile> {
@@ -396,7 +384,7 @@ impl<'l> Output<'l> {
             return Ok(());
         };
         let (bytes, file) = encoder
-            .finish(&name)
+            .finish(Some(name))
             .map_err(|error| refused(self.table, error.to_string()))?;
         upload.put(bytes);
         upload

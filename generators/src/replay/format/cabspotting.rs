@@ -4,6 +4,7 @@
 //! Each row is one `gps_data` event. Speed and direction are from the cab's fix
 //! before it (`track`); where that would be a jump, `jump_kmh` says how fast.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use events::json::ObjectWriter;
@@ -79,14 +80,15 @@ impl Maker {
             self.name.push_str(part);
             self.name.push(',');
         }
-        self.name.push_str(&line.to_string());
+        // Writing to a text does not fail.
+        let _ = write!(self.name, "{line}");
         let extra = motion.jump_kmh.map(|jump_kmh| {
             let mut extra = ObjectWriter::new();
             extra.number("jump_kmh", jump_kmh);
             extra.finish_text().into()
         });
         Ok(Event {
-            id: stable_id(&self.name).into(),
+            id: stable_id(timestamp_us, &self.name),
             device_id: fix.cab.into(),
             timestamp_us,
             extra,

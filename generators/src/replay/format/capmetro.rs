@@ -103,7 +103,7 @@ fn event(
         extra.finish_text().into()
     });
     Ok(Event {
-        id: stable_id(&format!("capmetro/{vehicle_id}/{timestamp_us}/{line}")).into(),
+        id: stable_id(timestamp_us, &format!("capmetro/{vehicle_id}/{line}")),
         device_id: vehicle_id.into(),
         timestamp_us,
         extra,

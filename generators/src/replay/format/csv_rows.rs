@@ -83,7 +83,7 @@ fn draft(
         Some(id) if !id.is_empty() => object.text("id", id),
         _ => object.text(
             "id",
-            &stable_id(&format!("csv/{file}/{device_id}/{timestamp_us}/{line}")),
+            &stable_id(timestamp_us, &format!("csv/{file}/{device_id}/{line}")),
         ),
     };
     object.text("device_id", device_id);
@@ -95,7 +95,7 @@ fn draft(
     }
     Ok(Draft {
         stream,
-        device_id: device_id.to_owned(),
+        device_id: device_id.into(),
         timestamp_us: Some(timestamp_us),
         content: row::Content::Members(object),
     })

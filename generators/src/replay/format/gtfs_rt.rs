@@ -101,7 +101,7 @@ fn event(
     }
     let has_extra = !extra.is_empty();
     Ok(Event {
-        id: stable_id(&format!("gtfs-rt/{entity_id}/{device_id}/{seconds}")).into(),
+        id: stable_id(timestamp_us, &format!("gtfs-rt/{entity_id}/{device_id}")),
         device_id: device_id.into(),
         timestamp_us,
         extra: has_extra.then(|| extra.finish_text().into()),

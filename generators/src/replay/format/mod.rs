@@ -15,7 +15,7 @@ mod track;
 
 use std::path::PathBuf;
 
-use events::{Stream, TopicNames};
+use events::{EventId, Stream, TopicNames};
 use uuid::Uuid;
 
 use super::input::Opened;
@@ -70,10 +70,23 @@ pub(crate) fn rows(
     }
 }
 
-/// The same name gives the same id: a row that is sent again after an
+/// The same time and name give the same id: a row that is sent again after an
 /// interruption is recognisable.
-pub(crate) fn stable_id(name: &str) -> String {
-    Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).to_string()
+///
+/// A UUID of version 8 (RFC 9562, 5.8). It begins with the time, as version 7 does, and
+/// goes on with 62 bits of the name's hash: ids of a device's neighbouring rows begin
+/// alike, so that they take less than half the room of random ones.
+pub(crate) fn stable_id(timestamp_us: i64, name: &str) -> EventId {
+    let (ms, us) = (
+        timestamp_us.div_euclid(1_000),
+        timestamp_us.rem_euclid(1_000),
+    );
+    let mut bytes = [0; 16];
+    bytes[..6].copy_from_slice(&ms.to_be_bytes()[2..]);
+    bytes[6..8].copy_from_slice(&(us as u16).to_be_bytes());
+    bytes[8..].copy_from_slice(&blake3::hash(name.as_bytes()).as_bytes()[..8]);
+    let id = uuid::Builder::from_custom_bytes(bytes).into_uuid();
+    EventId::from(&*id.as_hyphenated().encode_lower(&mut Uuid::encode_buffer()))
 }
 
 /// Reads a number; the error names field, value and what was expected.

@@ -105,7 +105,7 @@ fn draft(bytes: &[u8], context: &Context) -> Result<Draft, String> {
     let device_id = head.device_id.or(head.id).and_then(text);
     Ok(Draft {
         stream,
-        device_id: device_id.unwrap_or_default().into_owned(),
+        device_id: device_id.unwrap_or_default().into(),
         timestamp_us: time.as_ref().map(|(timestamp_us, _)| *timestamp_us),
         content: row::Content::Raw(Bytes::copy_from_slice(bytes), time.map(|(_, place)| place)),
     })

@@ -242,7 +242,7 @@ impl Call {
             &self.units[..]
         };
         Event {
-            id: stable_id(&format!("sf-fire/{number}/{status}")).into(),
+            id: stable_id(timestamp_us, &format!("sf-fire/{number}/{status}")),
             device_id: number.into(),
             timestamp_us,
             extra: None,
