@@ -252,6 +252,9 @@ pub enum JobCommand {
     /// Show what became of runs, the newest first
     #[command(after_help = "Example: citypulse job history daily --limit 5")]
     History(JobHistoryArgs),
+    /// Cancel the run of a scheduled job that is under way, in whichever process
+    #[command(after_help = "Example: citypulse job cancel daily --config citypulse.toml")]
+    Cancel(JobCancelArgs),
     /// Share the work of jobs out among executors (a binary built with `distributed`)
     #[command(after_help = "Example: citypulse job scheduler --listen 127.0.0.1:50050")]
     Scheduler(JobSchedulerArgs),
@@ -343,6 +346,12 @@ pub enum JobFormat {
     Parquet,
     Csv,
     Json,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct JobCancelArgs {
+    /// The job, as it is configured
+    pub name: String,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -22,6 +22,8 @@ use crate::progress::Display;
 use crate::terminal::one_sentence;
 
 const DRAW_EVERY: Duration = Duration::from_millis(200);
+/// How often another import may be first with a file.
+const OVERTAKEN_MAX: u32 = 5;
 
 /// What every file of one call shares.
 struct Options {
@@ -42,26 +44,34 @@ impl ImportRow for Recorded {
     }
 }
 
-/// Imports each file; one that cannot be read ends the command, and what was not
-/// committed by then is not in.
+/// Imports each file. One that cannot be read to its end ends the command; those before
+/// it are in.
 pub async fn run(config: Config, args: ImportArgs) -> Result<()> {
     let options = options(&config, &args);
     let stop = stop_on_signal()?;
-    let lake = open_lake(&config).await?;
-    let mut importer = Importer::new(Arc::clone(&lake), now_us());
-    let began = Instant::now();
-    let mut total = FileSummary::default();
     for path in &args.files {
-        let summary = one(&mut importer, path, &options, &stop)
-            .await
-            .with_context(|| format!("{} was not imported", path.display()))?;
-        total.added += summary.added;
-        total.known += summary.known;
+        std::fs::File::open(path)
+            .with_context(|| format!("cannot read {}; nothing was imported", path.display()))?;
     }
-    importer
-        .finish()
-        .await
-        .context("the last files were not committed")?;
+    let lake = open_lake(&config).await?;
+    let began = Instant::now();
+    let mut import = Import {
+        importer: Importer::new(Arc::clone(&lake), now_us()),
+        waiting: Vec::new(),
+        committed: 0,
+        total: FileSummary::default(),
+    };
+    let mut tries = 0;
+    while let Err(error) = import.files(&args.files, &options, &stop).await {
+        let is_overtaken = matches!(error.downcast_ref(), Some(ImportError::Overtaken));
+        tries += 1;
+        if !is_overtaken || tries == OVERTAKEN_MAX {
+            return Err(error);
+        }
+        // Again from the first that is not in: what the other brought in is left out.
+        import.waiting.clear();
+    }
+    let total = import.total;
     let seconds = began.elapsed().as_secs_f64();
     println!(
         "{} rows added in {seconds:.1} s ({:.0} rows/s) to {}",
@@ -75,12 +85,67 @@ pub async fn run(config: Config, args: ImportArgs) -> Result<()> {
     }
 }
 
+/// A call under way.
+struct Import {
+    importer: Importer,
+    /// Of files that are not committed yet.
+    waiting: Vec<(String, FileSummary)>,
+    /// Files that are in.
+    committed: usize,
+    total: FileSummary,
+}
+
+impl Import {
+    /// Takes in the files from the first on that is not in.
+    async fn files(
+        &mut self,
+        files: &[PathBuf],
+        options: &Options,
+        stop: &CancellationToken,
+    ) -> Result<()> {
+        for path in &files[self.committed..] {
+            match one(&mut self.importer, path, options, stop).await {
+                Ok(summary) => self.waiting.push(summary),
+                Err(error) => {
+                    let error = error.context(format!("{} was not imported", path.display()));
+                    self.importer
+                        .finish()
+                        .await
+                        .context("the files before it were not committed")
+                        .with_context(|| format!("{error:#}"))?;
+                    self.say_what_is_in();
+                    return Err(error);
+                }
+            }
+            if self.importer.is_committed() {
+                self.say_what_is_in();
+            }
+        }
+        self.importer
+            .finish()
+            .await
+            .context("the last files were not committed")?;
+        self.say_what_is_in();
+        Ok(())
+    }
+
+    fn say_what_is_in(&mut self) {
+        for (name, summary) in self.waiting.drain(..) {
+            println!("{}", in_one_line(&name, &summary));
+            self.committed += 1;
+            self.total.added += summary.added;
+            self.total.known += summary.known;
+        }
+    }
+}
+
+/// Its name, and what became of its rows.
 async fn one(
     importer: &mut Importer,
     path: &Path,
     options: &Options,
     stop: &CancellationToken,
-) -> Result<FileSummary> {
+) -> Result<(String, FileSummary)> {
     let name = path
         .file_name()
         .unwrap_or(path.as_os_str())
@@ -92,11 +157,7 @@ async fn one(
         .stream
         .is_some_and(|stream| known.contains(&lake::Table::Stream(stream)))
     {
-        println!("{name}: already in; nothing added");
-        return Ok(FileSummary {
-            known: 1,
-            ..FileSummary::default()
-        });
+        return Ok((name, FileSummary::of_known_file()));
     }
     let display = Mutex::new(Display::new(&name));
     let bar = lock(&display).handle();
@@ -109,9 +170,11 @@ async fn one(
             )
         });
         let rows = ParquetRows::open(path, stream, &options.map).map_err(anyhow::Error::msg)?;
+        let content_mark = mark.clone();
         let file = ImportFile {
             mark,
             rows: Box::new(rows),
+            content_mark: Box::new(|| content_mark),
         };
         importer.add(file, &mut on_bad, stop).await?
     } else {
@@ -120,6 +183,8 @@ async fn one(
             ..options.replay.clone()
         })?;
         let extent = recording.extent();
+        let reading = reading(&recording, options);
+        let hash = recording.hash();
         let rows = recording.map(|row| {
             row.map(Recorded)
                 .map_err(|error| one_sentence(&error.into()))
@@ -127,6 +192,7 @@ async fn one(
         let file = ImportFile {
             mark,
             rows: Box::new(rows),
+            content_mark: Box::new(move || format!("import/{reading}/{}", hash.so_far())),
         };
         let adding = importer.add(file, &mut on_bad, stop);
         let added = tokio::select! {
@@ -136,11 +202,23 @@ async fn one(
         bar.clear();
         added?
     };
-    println!("{}", in_one_line(&name, &summary));
-    Ok(summary)
+    Ok((name, summary))
+}
+
+/// How rows are made of a recording: what decides is its format, not how it was told.
+fn reading(recording: &Recording, options: &Options) -> String {
+    let mut map = options.map.clone();
+    map.sort();
+    let format = recording.format();
+    let stream = format.stream().or(options.stream).map_or("", Stream::name);
+    let told = format!("{format} {stream} {map:?}");
+    blake3::hash(told.as_bytes()).to_hex()[..16].to_owned()
 }
 
 fn in_one_line(name: &str, summary: &FileSummary) -> String {
+    if *summary == FileSummary::of_known_file() {
+        return format!("{name}: already in; nothing added");
+    }
     let mut line = format!("{name}: {} rows added", summary.added);
     for (count, what) in [
         (summary.known, "already in"),
@@ -195,7 +273,8 @@ fn options(config: &Config, args: &ImportArgs) -> Options {
     }
 }
 
-/// The same content read the same way has the same mark, whatever its name.
+/// The same bytes read with the same words have the same mark, whatever their name: that
+/// is known before the first row is read.
 async fn mark(path: &Path, options: &Options) -> Result<String> {
     let path: PathBuf = path.to_owned();
     let reading = format!(

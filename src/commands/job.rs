@@ -31,6 +31,7 @@ pub async fn run(config: Config, command: JobCommand) -> Result<()> {
         JobCommand::Run(args) => run_one(config, &args).await,
         JobCommand::List => list(config).await,
         JobCommand::History(args) => show_history(config, args).await,
+        JobCommand::Cancel(args) => cancel(config, &args.name).await,
         JobCommand::Scheduler(args) => cluster::scheduler(args).await,
         JobCommand::Executor(args) => cluster::executor(config, args).await,
     }
@@ -262,6 +263,22 @@ async fn show_history(config: Config, args: JobHistoryArgs) -> Result<()> {
         ]);
     }
     print(in_columns(&lines))
+}
+
+async fn cancel(config: Config, name: &str) -> Result<()> {
+    let scheduled = jobs::scheduled(&config)?;
+    let Some(one) = scheduled.iter().find(|one| one.job.name == name) else {
+        let names: Vec<&str> = scheduled.iter().map(|one| one.job.name.as_str()).collect();
+        return bad_usage(format!(
+            "job {name:?}: expected one that is configured ({})",
+            names.join(", ")
+        ));
+    };
+    let lake = open_lake(&config).await?;
+    match scheduler::cancel(&lake, &one.job).await? {
+        true => print("cancelled; the process that runs it stops within some seconds\n"),
+        false => bail!("no run of {name} is under way"),
+    }
 }
 
 /// Texts below each other.

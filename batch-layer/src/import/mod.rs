@@ -3,8 +3,9 @@
 //! Enters: the rows of files, each file under a mark that its content decides.
 //! Leaves: Parquet files, and one commit per table of these and of the marks of
 //! the files whose rows they hold. Promises: a file whose mark a table has adds
-//! nothing to that table, whatever was interrupted when. Never: more than some
-//! files' worth of rows in memory.
+//! nothing to that table, whatever was interrupted when; a file that cannot be read
+//! to its end adds nothing, and takes nothing from those before it. Never: more than
+//! some files' worth of rows in memory.
 
 mod parquet_rows;
 
@@ -33,6 +34,8 @@ const WRITE_ROWS: usize = 262_144;
 const COMMIT_ROWS: u64 = 4_000_000;
 /// Chunks in conversion, and writes under way, at once.
 const PARALLEL: usize = 2;
+/// The number of a write that is for no file in work.
+const FINISHED: u64 = 0;
 
 /// A row as its file has it, not yet checked.
 pub trait ImportRow: Send + 'static {
@@ -49,10 +52,13 @@ pub trait ImportRow: Send + 'static {
 
 /// A file to be imported.
 pub struct ImportFile<R> {
-    /// What a table remembers it by: the same content and meaning, the same mark.
+    /// What a table remembers it by: the same bytes read in the same way, the same mark.
     pub mark: String,
     /// Its rows; an error ends it.
     pub rows: Box<dyn Iterator<Item = Result<R, String>> + Send>,
+    /// Asked after the last row: what a table remembers its content by, however it was
+    /// compressed and its format was told.
+    pub content_mark: Box<dyn FnOnce() -> String + Send>,
 }
 
 /// What became of one file's rows.
@@ -68,7 +74,7 @@ pub struct FileSummary {
     pub skipped: u64,
 }
 
-/// Why an import ends early. What was not committed is not in any table.
+/// Why a file is not in.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// The lake cannot be read or written.
@@ -78,8 +84,12 @@ pub enum ImportError {
     #[error("{0}")]
     Read(String),
     /// Somebody asked for the end.
-    #[error("interrupted; what was not committed yet is not in")]
+    #[error("interrupted")]
     Interrupted,
+    /// Another import brought one of the files in meanwhile: those that were to be
+    /// committed with it are not in, and may be taken in again.
+    #[error("another import has brought the same file in meanwhile")]
+    Overtaken,
     /// A fault of ours.
     #[error("the import failed: {0}")]
     Internal(String),
@@ -98,12 +108,29 @@ impl From<ImportError> for Error {
 pub struct Importer {
     lake: Arc<Lake>,
     now_us: i64,
-    pending: HashMap<Table, Vec<RecordBatch>>,
-    writes: JoinSet<Result<(Table, Vec<NewFile>), lake::Error>>,
-    written: HashMap<Table, Vec<NewFile>>,
-    /// Marks of finished files that no commit holds yet, by table.
-    marks: HashMap<Table, Vec<String>>,
+    writes: JoinSet<Result<Written, lake::Error>>,
+    /// What finished files have brought and no commit holds yet.
+    finished: HashMap<Table, Held>,
+    /// The file in work, counted, and what it has brought until now.
+    file: u64,
+    current: HashMap<Table, Held>,
     uncommitted_rows: u64,
+}
+
+/// Rows of one table on their way.
+#[derive(Default)]
+struct Held {
+    pending: Vec<RecordBatch>,
+    written: Vec<NewFile>,
+    rows: u64,
+    marks: Vec<String>,
+}
+
+/// A write that has ended, and for which file in work it was.
+struct Written {
+    file: u64,
+    table: Table,
+    files: Vec<NewFile>,
 }
 
 /// One chunk as columns.
@@ -121,10 +148,10 @@ impl Importer {
         Self {
             lake,
             now_us,
-            pending: HashMap::new(),
             writes: JoinSet::new(),
-            written: HashMap::new(),
-            marks: HashMap::new(),
+            finished: HashMap::new(),
+            file: 0,
+            current: HashMap::new(),
             uncommitted_rows: 0,
         }
     }
@@ -136,8 +163,8 @@ impl Importer {
     pub async fn tables_with(&self, mark: &str) -> Result<HashSet<Table>, ImportError> {
         let mut with = HashSet::new();
         for table in Stream::ALL.map(Table::Stream) {
-            let waiting = self.marks.get(&table);
-            let is_waiting = waiting.is_some_and(|marks| marks.iter().any(|one| one == mark));
+            let waiting = self.finished.get(&table);
+            let is_waiting = waiting.is_some_and(|held| held.marks.iter().any(|one| one == mark));
             if is_waiting || self.lake.refresh(table).await?.marks.contains_key(mark) {
                 with.insert(table);
             }
@@ -148,9 +175,30 @@ impl Importer {
     /// Takes one file in. Bad rows are told to `on_bad` with line and cause.
     ///
     /// # Errors
-    /// After one, nothing of this file is in any table; call [`Importer::finish`]
-    /// no more.
+    /// Nothing of this file is in any table, and files before it are as they were.
     pub async fn add<R: ImportRow>(
+        &mut self,
+        file: ImportFile<R>,
+        on_bad: &mut (dyn FnMut(u64, String) + Send),
+        stop: &CancellationToken,
+    ) -> Result<FileSummary, ImportError> {
+        self.file += 1;
+        let taken = match self.take(file, on_bad, stop).await {
+            Ok(summary) => Ok(summary),
+            Err(error) => {
+                self.drop_current().await;
+                Err(error)
+            }
+        };
+        let summary = taken?;
+        self.uncommitted_rows += summary.added;
+        if self.uncommitted_rows >= COMMIT_ROWS {
+            self.commit().await?;
+        }
+        Ok(summary)
+    }
+
+    async fn take<R: ImportRow>(
         &mut self,
         file: ImportFile<R>,
         on_bad: &mut (dyn FnMut(u64, String) + Send),
@@ -160,30 +208,22 @@ impl Importer {
         let mut chunks = read_ahead(file.rows);
         let mut conversions = JoinSet::new();
         let mut summary = FileSummary::default();
-        let mut tables = HashSet::new();
         let mut is_read = false;
         while !is_read || !conversions.is_empty() {
             let room = !is_read && conversions.len() < PARALLEL;
             tokio::select! {
-                () = stop.cancelled() => {
-                    self.discard().await;
-                    return Err(ImportError::Interrupted);
-                }
+                () = stop.cancelled() => return Err(ImportError::Interrupted),
                 chunk = chunks.recv(), if room => match chunk {
                     None => is_read = true,
                     Some(Ok(rows)) => {
                         let (known, now_us) = (Arc::clone(&known), self.now_us);
                         conversions.spawn_blocking(move || convert(rows, &known, now_us));
                     }
-                    Some(Err(cause)) => {
-                        self.discard().await;
-                        return Err(ImportError::Read(cause));
-                    }
+                    Some(Err(cause)) => return Err(ImportError::Read(cause)),
                 },
                 Some(converted) = conversions.join_next(), if !conversions.is_empty() => {
                     let converted = converted.map_err(|error| ImportError::Internal(error.to_string()))?;
                     summary.count(&converted.summary);
-                    tables.extend(&converted.tables);
                     converted.bad.into_iter().for_each(|(line, cause)| on_bad(line, cause));
                     for (table, batch) in converted.tables.into_iter().zip(converted.batches) {
                         self.hold(table, batch).await?;
@@ -191,100 +231,147 @@ impl Importer {
                 }
             }
         }
-        for table in tables {
-            self.marks.entry(table).or_default().push(file.mark.clone());
+        let content_mark = (file.content_mark)();
+        let content_known = self.tables_with(&content_mark).await?;
+        for table in content_known {
+            if let Some(held) = self.current.get(&table) {
+                summary.added -= held.rows;
+                summary.known += held.rows;
+                self.drop_current_of(table).await;
+            }
         }
-        self.uncommitted_rows += summary.added;
-        if self.uncommitted_rows >= COMMIT_ROWS {
-            self.commit().await?;
+        for (table, mut current) in self.current.drain() {
+            let finished = self.finished.entry(table).or_default();
+            finished.pending.append(&mut current.pending);
+            finished.written.append(&mut current.written);
+            finished.marks.push(file.mark.clone());
+            if content_mark != file.mark {
+                finished.marks.push(content_mark.clone());
+            }
         }
+        // What is still being written is a finished file's from now on.
+        self.file += 1;
         Ok(summary)
+    }
+
+    /// Whether all files that were taken in are in their tables.
+    pub fn is_committed(&self) -> bool {
+        self.finished.is_empty()
     }
 
     /// Commits what is left.
     ///
     /// # Errors
     /// Where the lake cannot be written.
-    pub async fn finish(mut self) -> Result<(), ImportError> {
+    pub async fn finish(&mut self) -> Result<(), ImportError> {
         self.commit().await
     }
 
     async fn hold(&mut self, table: Table, batch: RecordBatch) -> Result<(), ImportError> {
-        let pending = self.pending.entry(table).or_default();
-        pending.push(batch);
-        let rows: usize = pending.iter().map(RecordBatch::num_rows).sum();
+        let held = self.current.entry(table).or_default();
+        held.rows += batch.num_rows() as u64;
+        held.pending.push(batch);
+        let rows: usize = held.pending.iter().map(RecordBatch::num_rows).sum();
         if rows >= WRITE_ROWS {
-            let batches = std::mem::take(pending);
-            self.write(table, batches).await?;
+            let batches = std::mem::take(&mut held.pending);
+            self.write(self.file, table, batches).await?;
         }
         Ok(())
     }
 
-    async fn write(&mut self, table: Table, batches: Vec<RecordBatch>) -> Result<(), ImportError> {
+    async fn write(
+        &mut self,
+        file: u64,
+        table: Table,
+        batches: Vec<RecordBatch>,
+    ) -> Result<(), ImportError> {
         while self.writes.len() >= PARALLEL {
             self.take_written().await?;
         }
         let lake = Arc::clone(&self.lake);
-        self.writes
-            .spawn(async move { Ok((table, lake.write_files(table, batches).await?)) });
+        self.writes.spawn(async move {
+            let files = lake.write_files(table, batches).await?;
+            Ok(Written { file, table, files })
+        });
         Ok(())
     }
 
     async fn take_written(&mut self) -> Result<(), ImportError> {
-        if let Some(written) = self.writes.join_next().await {
-            let written = written.map_err(|error| ImportError::Internal(error.to_string()))?;
-            let (table, files) = match written {
-                Ok(written) => written,
-                Err(error) => {
-                    self.discard().await;
-                    return Err(error.into());
-                }
-            };
-            self.written.entry(table).or_default().extend(files);
-        }
+        let Some(written) = self.writes.join_next().await else {
+            return Ok(());
+        };
+        let written = written.map_err(|error| ImportError::Internal(error.to_string()))??;
+        let of = match written.file == self.file {
+            true => &mut self.current,
+            false => &mut self.finished,
+        };
+        let held = of.entry(written.table).or_default();
+        held.written.extend(written.files);
         Ok(())
     }
 
     async fn commit(&mut self) -> Result<(), ImportError> {
-        for (table, batches) in std::mem::take(&mut self.pending) {
+        let tables: Vec<Table> = self.finished.keys().copied().collect();
+        for table in tables {
+            let held = self.finished.entry(table).or_default();
+            let batches = std::mem::take(&mut held.pending);
             if !batches.is_empty() {
-                self.write(table, batches).await?;
+                self.write(FINISHED, table, batches).await?;
             }
         }
         while !self.writes.is_empty() {
             self.take_written().await?;
         }
-        for (table, marks) in std::mem::take(&mut self.marks) {
+        self.uncommitted_rows = 0;
+        for (table, held) in std::mem::take(&mut self.finished) {
             let commit = Commit {
-                files: self.written.remove(&table).unwrap_or_default(),
-                marks: marks.iter().map(|mark| (mark.clone(), 1)).collect(),
-                once: marks,
+                files: held.written,
+                marks: held.marks.iter().map(|mark| (mark.clone(), 1)).collect(),
+                once: held.marks,
                 ..Commit::default()
             };
-            if let Err(error) = self.lake.commit(table, &commit).await {
-                self.written.insert(table, commit.files);
-                self.discard().await;
-                return Err(error.into());
+            match self.lake.commit(table, &commit).await {
+                Ok(_) => {}
+                Err(lake::Error::AlreadyMarked { .. }) => return Err(ImportError::Overtaken),
+                Err(error) => {
+                    self.lake.discard_files(table, &commit.files).await;
+                    return Err(error.into());
+                }
             }
         }
-        self.uncommitted_rows = 0;
         Ok(())
     }
 
-    /// Removes what no commit will name. Best effort.
-    async fn discard(&mut self) {
-        while let Some(written) = self.writes.join_next().await {
-            if let Ok(Ok((table, files))) = written {
-                self.written.entry(table).or_default().extend(files);
+    /// Removes what the file in work has brought. Best effort.
+    async fn drop_current(&mut self) {
+        let tables: Vec<Table> = self.current.keys().copied().collect();
+        for table in tables {
+            self.drop_current_of(table).await;
+        }
+    }
+
+    async fn drop_current_of(&mut self, table: Table) {
+        // Its last writes may still be under way.
+        while !self.writes.is_empty() {
+            if let Err(error) = self.take_written().await {
+                tracing::debug!(%error, "a write of a file that is given up failed");
             }
         }
-        for (table, files) in self.written.drain() {
-            self.lake.discard_files(table, &files).await;
+        if let Some(held) = self.current.remove(&table) {
+            self.lake.discard_files(table, &held.written).await;
         }
     }
 }
 
 impl FileSummary {
+    /// Of a file that was not read again.
+    pub fn of_known_file() -> Self {
+        Self {
+            known: 1,
+            ..Self::default()
+        }
+    }
+
     fn count(&mut self, other: &Self) {
         self.added += other.added;
         self.known += other.known;

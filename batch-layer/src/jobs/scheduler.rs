@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use events::backoff::Backoff;
+use lake::Lake;
 use lake::export::Exported;
 use lake::job_runs::JobRun;
 use tokio::task::JoinSet;
@@ -17,7 +18,7 @@ use super::{Job, JobDeps, RunOf, now_us};
 
 /// A run belongs to its process for this long after the last sign of life.
 const LEASE: Duration = Duration::from_secs(60);
-const RENEW_EVERY: Duration = Duration::from_secs(20);
+const RENEW_EVERY: Duration = Duration::from_secs(10);
 /// At least so often a process looks whether another one has died.
 const LOOK_EVERY: Duration = Duration::from_secs(20);
 /// How long the end of a run is tried to be noted before it is left to the lease.
@@ -139,7 +140,7 @@ async fn execute(
                 outcome = &mut running => break outcome,
                 () = tokio::time::sleep_until(renew_at), if !cancel.is_cancelled() => {
                     if !renew(claims, &mut claimed).await {
-                        tracing::warn!(job = job.name, run_id = run.id, "the run was taken over by another process; stopping it here");
+                        tracing::warn!(job = job.name, run_id = run.id, "the run was cancelled, or taken over by another process; stopping it here");
                         cancel.cancel();
                     }
                 }
@@ -202,6 +203,34 @@ async fn renew(claims: &Claims, claimed: &mut Stored) -> bool {
         Err(error) => {
             tracing::warn!(%error, "cannot renew the claim on a run; trying again");
             now_us() < claimed.lease_us - us(RENEW_EVERY)
+        }
+    }
+}
+
+/// Ends the run of `job` that a process holds or is to take up: it stops within some
+/// seconds with nothing written, unless it was writing its last. `false` where there
+/// is none.
+///
+/// # Errors
+/// Where the lake cannot be read or written.
+pub async fn cancel(lake: &Arc<Lake>, job: &Job) -> Result<bool, lake::Error> {
+    let claims = Claims::new(Arc::clone(lake), &job.name);
+    loop {
+        let stored = claims.stored().await?;
+        let Some(scheduled_us) = stored.scheduled_us.filter(|_| stored.lease_us > 0) else {
+            return Ok(false);
+        };
+        let run = RunOf::scheduled(&job.name, scheduled_us);
+        let mut row = row_of(job, &run, "cancelled");
+        row.ended_us = Some(row.timestamp_us);
+        row.error = Some("cancelled by hand".to_owned());
+        let over = Stored {
+            lease_us: 0,
+            ..stored
+        };
+        // Refused where a renewal was first.
+        if claims.change(&stored, &over, Some(&row)).await? {
+            return Ok(true);
         }
     }
 }
@@ -278,4 +307,55 @@ pub fn ending(job: &Job, run: &RunOf, outcome: &Result<Exported, JobError>) -> J
         Err(error) => row.error = Some(error.to_string()),
     }
     row
+}
+
+#[cfg(test)]
+mod tests {
+    use lake::export::ExportFormat;
+    use lake::query::Parameters;
+    use lake::{LakeConfig, S3Options};
+
+    use super::super::JobLimits;
+    use super::super::history::history;
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_cancelled_run_is_no_longer_its_processes() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let config = LakeConfig {
+            url: folder.path().display().to_string(),
+            s3: S3Options::default(),
+        };
+        let lake = Lake::open(config).await.expect("a lake");
+        let job = Job {
+            name: "daily".into(),
+            sql: "SELECT 1".into(),
+            parameters: Parameters::default(),
+            output: folder.path().join("out").display().to_string(),
+            format: ExportFormat::Csv,
+            partition_by: Vec::new(),
+            overwrite: false,
+            limits: JobLimits::default(),
+        };
+        assert!(!cancel(&lake, &job).await.expect("an answer"), "none runs");
+
+        let claims = Claims::new(lake.clone(), &job.name);
+        let mut claimed = Stored {
+            scheduled_us: Some(1_772_366_400_000_000),
+            lease_us: now_us() + us(LEASE),
+            tries: 1,
+        };
+        let run = RunOf::scheduled(&job.name, 1_772_366_400_000_000);
+        let row = row_of(&job, &run, "running");
+        let begun = claims.change(&Stored::default(), &claimed, Some(&row));
+        assert!(begun.await.expect("an answer"));
+        assert!(renew(&claims, &mut claimed).await, "it is its own");
+
+        assert!(cancel(&lake, &job).await.expect("an answer"));
+        assert!(!renew(&claims, &mut claimed).await, "it has to stop");
+        assert!(!cancel(&lake, &job).await.expect("an answer"), "once");
+        let runs = history(&lake, Some("daily"), 5).await.expect("the history");
+        let states: Vec<&str> = runs.iter().map(|run| run.state.as_str()).collect();
+        assert_eq!(states, ["cancelled"]);
+    }
 }

@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SendError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flate2::read::MultiGzDecoder;
 
@@ -32,6 +32,37 @@ pub(crate) struct Opened {
     /// Size of the file as stored; `None` on standard input.
     pub total_bytes: Option<u64>,
     pub read_bytes: Arc<AtomicU64>,
+    pub hash: ContentHash,
+}
+
+/// The hash of a recording's content, decompressed, as far as it has been read; a clone
+/// follows it from elsewhere.
+#[derive(Clone, Debug, Default)]
+pub struct ContentHash(Arc<Mutex<blake3::Hasher>>);
+
+impl ContentHash {
+    /// Of all that was read until now.
+    pub fn so_far(&self) -> blake3::Hash {
+        self.hasher().finalize()
+    }
+
+    /// Whoever holds it only adds bytes: it is whole after any panic.
+    fn hasher(&self) -> MutexGuard<'_, blake3::Hasher> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Hashing<R> {
+    inner: R,
+    hash: ContentHash,
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.hash.hasher().update(&buffer[..count]);
+        Ok(count)
+    }
 }
 
 struct Counting<R> {
@@ -71,16 +102,26 @@ pub(crate) fn open(input: &Input) -> Result<Opened, ReplayError> {
         read_bytes: Arc::clone(&read_bytes),
     };
     let (magic, stored) = peek(counting, 4).map_err(failed)?;
+    let hash = ContentHash::default();
     let mut plain: Content = match magic.as_slice() {
         [0x1f, 0x8b, ..] => {
             let stored = BufReader::with_capacity(BUFFER_BYTES, stored);
-            Box::new(ReadAhead::start(MultiGzDecoder::new(stored)).map_err(failed)?)
+            let inner = MultiGzDecoder::new(stored);
+            let hash = hash.clone();
+            Box::new(ReadAhead::start(Hashing { inner, hash }).map_err(failed)?)
         }
         [0x28, 0xb5, 0x2f, 0xfd] => {
-            let decoder = zstd::stream::read::Decoder::new(stored).map_err(failed)?;
-            Box::new(ReadAhead::start(decoder).map_err(failed)?)
+            let inner = zstd::stream::read::Decoder::new(stored).map_err(failed)?;
+            let hash = hash.clone();
+            Box::new(ReadAhead::start(Hashing { inner, hash }).map_err(failed)?)
         }
-        _ => Box::new(BufReader::with_capacity(BUFFER_BYTES, stored)),
+        _ => {
+            let (inner, hash) = (stored, hash.clone());
+            Box::new(BufReader::with_capacity(
+                BUFFER_BYTES,
+                Hashing { inner, hash },
+            ))
+        }
     };
     let mut head = Vec::new();
     plain
@@ -94,6 +135,7 @@ pub(crate) fn open(input: &Input) -> Result<Opened, ReplayError> {
         path,
         total_bytes,
         read_bytes,
+        hash,
     })
 }
 

@@ -23,6 +23,7 @@ mod row;
 mod runner;
 mod sink;
 
+pub use input::ContentHash;
 pub use options::{Format, Input, ReplayOptions, Speed, parse_mapping};
 pub use recording::{Extent, RecordedRow, Recording};
 pub use runner::{Status, Summary, Update, run_replay};

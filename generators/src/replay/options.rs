@@ -37,6 +37,15 @@ pub enum Format {
 }
 
 impl Format {
+    /// What all rows of a known layout are; `None` where the file or the caller says.
+    pub const fn stream(self) -> Option<Stream> {
+        match self {
+            Format::Cabspotting | Format::Capmetro | Format::GtfsRt => Some(Stream::GpsData),
+            Format::SfFire => Some(Stream::EmergencyIncidentData),
+            Format::Auto | Format::Ndjson | Format::Csv => None,
+        }
+    }
+
     /// As they are written on the command line.
     pub(crate) const LISTED: &str = "ndjson, csv, cabspotting, capmetro, gtfs-rt or sf-fire";
 

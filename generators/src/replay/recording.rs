@@ -5,13 +5,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use events::{Event, decode};
 
+use super::input::{self, ContentHash};
 use super::row::{Content, Outcome, Row};
-use super::{ReplayError, ReplayOptions, format, input};
+use super::{Format, ReplayError, ReplayOptions, format};
 
 /// The rows of one file, in its order. An error is the last item.
 pub struct Recording {
     rows: format::Rows,
     extent: Extent,
+    format: Format,
+    hash: ContentHash,
 }
 
 /// How far a [`Recording`] has been read; a clone follows it from elsewhere.
@@ -44,9 +47,25 @@ impl Recording {
             read_bytes: Arc::clone(&opened.read_bytes),
             total_bytes: opened.total_bytes,
         };
+        let hash = opened.hash.clone();
         let format = format::of(&opened, options)?;
         let rows = format::rows(opened, format, options)?;
-        Ok(Self { rows, extent })
+        Ok(Self {
+            rows,
+            extent,
+            format,
+            hash,
+        })
+    }
+
+    /// Its format, told from its content where the options left that open.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// The hash of its content: of all of it, once the last row was taken.
+    pub fn hash(&self) -> ContentHash {
+        self.hash.clone()
     }
 
     /// How far it has been read.

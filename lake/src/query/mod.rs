@@ -5,6 +5,7 @@
 //! - [`provider`], [`files`], [`log_range`]: a pinned table as a plan.
 //! - [`engine`]: the door, with [`session`], [`statement`], [`catalog`], [`guard`].
 //! - [`bounded`], [`growth`]: functions whose results could be far too large.
+//! - [`json_get`]: what the column `extra` holds.
 //! - [`job`], [`params`]: queries with parameters, for results that go to files;
 //!   [`cluster`]: those that other machines run.
 //! - [`output`]: results as bytes.
@@ -19,6 +20,7 @@ mod follower;
 mod growth;
 mod guard;
 mod job;
+mod json_get;
 mod log_range;
 pub mod output;
 mod params;

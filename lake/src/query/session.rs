@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use datafusion::execution::FunctionRegistry;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionConfig;
 use object_store::ObjectStore;
 
@@ -14,6 +16,7 @@ use crate::query::bounded::bound_functions;
 use crate::query::catalog::{CATALOG, SCHEMA};
 use crate::query::engine::QueryConfig;
 use crate::query::files::store_url;
+use crate::query::json_get::JsonGet;
 use crate::query::{QueryError, QueryResult};
 
 /// Footers of Parquet files kept in memory, bytes.
@@ -49,6 +52,7 @@ pub(crate) fn base_state(
         .with_runtime_env(runtime(config, store)?)
         .with_default_features()
         .build();
+    state.register_udf(Arc::new(ScalarUDF::new_from_impl(JsonGet::default())))?;
     bound_functions(&mut state, call_bytes_max(config))?;
     Ok(state)
 }

@@ -191,3 +191,17 @@ async fn old_table(place: &Place) {
         .await
         .expect("a commit");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_of_ones_own_is_asked_for_by_name() {
+    let city = City::new().await;
+    let engine = city.engine(QueryConfig::default());
+    let sql = r#"SELECT CAST(json_get(extra, 'SO2') AS DOUBLE) + 1 AS so2, json_get(extra, 'x') AS x
+        FROM (VALUES ('{"SO2":4.5}'), (NULL)) AS t(extra) ORDER BY 1"#;
+    let rows = &json(&engine, sql).await["rows"];
+    assert_eq!(rows[0]["so2"], 5.5);
+    assert_eq!(
+        (&rows[0]["x"], &rows[1]["so2"]),
+        (&Value::Null, &Value::Null)
+    );
+}

@@ -71,6 +71,13 @@ const KNOWN: &[(&str, &[&str])] = &[
     ),
     ("pm25", &["pm25", "pm2.5"]),
     ("pm10", &["pm10"]),
+    ("no2", &["no2"]),
+    ("o3", &["o3"]),
+    ("so2", &["so2"]),
+    ("co", &["co"]),
+    ("noise_db", &["noisedb", "noise"]),
+    ("accuracy_m", &["accuracym", "accuracy"]),
+    ("altitude_m", &["altitudem", "altitude"]),
 ];
 
 /// How a field's text is written.
@@ -86,6 +93,8 @@ pub(crate) enum Kind {
     Speed,
     /// `latitude, longitude` in one column, with or without brackets.
     Place,
+    /// A measurement, which may be missing.
+    Number,
     /// Also 1 for true and 0 for false.
     Truth,
     /// A number, a truth value or a text.
@@ -104,6 +113,8 @@ pub(crate) struct Columns {
     pub timestamp: usize,
     /// Fields that no row may lack, and their columns.
     pub required: Vec<(&'static str, usize)>,
+    /// No column has the speed: it follows from the fix before, as the direction then does.
+    pub derives_speed: bool,
 }
 
 impl Columns {
@@ -119,11 +130,13 @@ impl Columns {
         let find = |field: &str| fields.iter().position(|name| name == field);
         let has_place = find("location").is_some();
         let mut required = Vec::new();
+        let mut derives_speed = false;
         for field in required_of(stream) {
             let is_place = matches!(*field, "latitude" | "longitude");
             match find(field) {
                 Some(column) => required.push((*field, column)),
                 None if is_place && has_place => {}
+                None if *field == "speed" => derives_speed = true,
                 None => return Err(missing(field, table, stream)),
             }
         }
@@ -133,6 +146,7 @@ impl Columns {
             device_id: column("device_id")?,
             timestamp: column("timestamp")?,
             required,
+            derives_speed,
             all: fields
                 .into_iter()
                 .map(|field| Column {
@@ -227,6 +241,9 @@ fn kind(field: &str) -> Kind {
         "longitude" => Kind::Longitude,
         "speed" => Kind::Speed,
         "location" => Kind::Place,
+        "direction" | "year" | "vehicle_count" | "temperature" | "humidity" | "wind_speed"
+        | "precipitation" | "visibility" | "airQualityIndex" | "pm25" | "pm10" | "no2" | "o3"
+        | "so2" | "co" | "noise_db" | "accuracy_m" | "altitude_m" => Kind::Number,
         "occupied" => Kind::Truth,
         "incidentId" | "incident_type" | "status" | "severity" | "description" | "camera_id"
         | "snapshot" | "vehicle_type" | "route_id" | "trip_id" | "make" | "model" | "fuel_type"

@@ -1,14 +1,17 @@
 //! Any CSV with a header: columns become fields by `--map` or by their names
 //! (`csv_columns`). Speed is km/h, as everywhere.
 //!
-//! Times are RFC 3339, or seconds or milliseconds since 1970. A row without an
-//! id gets one that follows from the file's name, the row and its line.
+//! Times are RFC 3339, or seconds, milliseconds or microseconds since 1970. A row
+//! without an id gets one that follows from the file's name, the row and its line. A
+//! file of fixes without a column for the speed gets it from fix to fix (`track`). An
+//! optional number that is `NA`, `N/A`, `NaN`, `null` or nothing is not there.
 
-use events::Stream;
 use events::json::ObjectWriter;
+use events::{Location, Stream};
 
 use super::csv_columns::{Column, Columns, Kind};
 use super::table::{Fields, Table};
+use super::track::Tracks;
 use super::{Context, Rows, number, place, stable_id};
 use crate::replay::ReplayError;
 use crate::replay::input::Content;
@@ -21,6 +24,7 @@ struct CsvRows {
     context: Context,
     /// The file's name, of which ids are made.
     name: String,
+    tracks: Tracks,
 }
 
 pub(crate) fn rows(content: Content, context: Context) -> Result<Rows, ReplayError> {
@@ -37,6 +41,7 @@ pub(crate) fn rows(content: Content, context: Context) -> Result<Rows, ReplayErr
         columns,
         stream,
         name: name.to_string_lossy().into_owned(),
+        tracks: Tracks::default(),
         context,
     }))
 }
@@ -54,8 +59,9 @@ impl Iterator for CsvRows {
                 }));
             }
         };
+        let (columns, tracks) = (&self.columns, &mut self.tracks);
         let draft =
-            fields.and_then(|fields| draft(line, fields, &self.columns, self.stream, &self.name));
+            fields.and_then(|fields| draft(line, fields, columns, self.stream, &self.name, tracks));
         let outcome = draft.map_or_else(Outcome::Bad, Outcome::Message);
         Some(Ok(Row::new(line, outcome)))
     }
@@ -67,6 +73,7 @@ fn draft(
     columns: &Columns,
     stream: Stream,
     file: &str,
+    tracks: &mut Tracks,
 ) -> Result<Draft, String> {
     for (field, column) in &columns.required {
         fields.required(field, *column)?;
@@ -74,7 +81,7 @@ fn draft(
     let time = fields.text(columns.timestamp)?;
     let timestamp_us = timestamp_us(time).ok_or_else(|| {
         format!(
-            "field \"timestamp\": got {time:?}, expected RFC 3339, or seconds or milliseconds since 1970"
+            "field \"timestamp\": got {time:?}, expected RFC 3339, or seconds, milliseconds or microseconds since 1970"
         )
     })?;
     let device_id = fields.text(columns.device_id)?;
@@ -87,10 +94,22 @@ fn draft(
         ),
     };
     object.text("device_id", device_id);
+    let mut here = Location {
+        latitude: 0.0,
+        longitude: 0.0,
+    };
     for (index, column) in columns.all.iter().enumerate() {
         let text = fields.text(index)?;
         if !text.is_empty() {
-            write(&mut object, column, text)?;
+            write(&mut object, column, text, &mut here)?;
+        }
+    }
+    if columns.derives_speed {
+        let motion = tracks.step(device_id, timestamp_us, here);
+        object.number("speed", motion.speed_kmh);
+        let has_direction = columns.all.iter().any(|column| column.field == "direction");
+        if let (Some(direction_deg), false) = (motion.direction_deg, has_direction) {
+            object.number("direction", direction_deg);
         }
     }
     Ok(Draft {
@@ -101,18 +120,28 @@ fn draft(
     })
 }
 
-fn write(object: &mut ObjectWriter, column: &Column, text: &str) -> Result<(), String> {
+/// Writes a field; a place is also noted in `here`.
+fn write(
+    object: &mut ObjectWriter,
+    column: &Column,
+    text: &str,
+    here: &mut Location,
+) -> Result<(), String> {
     let field = column.field.as_str();
     match column.kind {
+        Kind::Number if is_nothing(text) => {}
+        Kind::Number => write_as_it_looks(object, field, text),
         Kind::Elsewhere => {}
         Kind::Text => {
             object.text(field, text);
         }
         Kind::Latitude => {
-            object.number(field, place(number(field, text)?, 0.0)?.latitude);
+            here.latitude = place(number(field, text)?, 0.0)?.latitude;
+            object.number(field, here.latitude);
         }
         Kind::Longitude => {
-            object.number(field, place(0.0, number(field, text)?)?.longitude);
+            here.longitude = place(0.0, number(field, text)?)?.longitude;
+            object.number(field, here.longitude);
         }
         Kind::Speed => match number(field, text)? {
             speed_kmh if speed_kmh >= 0.0 => {
@@ -125,7 +154,8 @@ fn write(object: &mut ObjectWriter, column: &Column, text: &str) -> Result<(), S
             }
         },
         Kind::Place => {
-            object.location(field, super::point(field, text)?);
+            *here = super::point(field, text)?;
+            object.location(field, *here);
         }
         Kind::Truth if matches!(text, "0" | "1") => {
             object.boolean(field, text == "1");
@@ -157,12 +187,21 @@ fn write_as_it_looks(object: &mut ObjectWriter, field: &str, text: &str) {
     };
 }
 
-/// RFC 3339, or a number of seconds (below 1e11) or milliseconds since 1970.
+/// How programs write a measurement that is missing.
+fn is_nothing(text: &str) -> bool {
+    ["na", "n/a", "nan", "null", "none", "-"]
+        .iter()
+        .any(|nothing| text.eq_ignore_ascii_case(nothing))
+}
+
+/// RFC 3339, or a number of seconds (below 1e11), milliseconds (below 1e14) or
+/// microseconds since 1970.
 fn timestamp_us(text: &str) -> Option<i64> {
     if let Ok(whole) = text.parse::<i64>() {
         return match whole.abs() {
             0..100_000_000_000 => whole.checked_mul(1_000_000),
             100_000_000_000..100_000_000_000_000 => whole.checked_mul(1_000),
+            100_000_000_000_000..100_000_000_000_000_000 => Some(whole),
             _ => None,
         };
     }
@@ -185,6 +224,7 @@ mod tests {
             "1700049600",
             "1700049600.0",
             "1700049600000",
+            "1700049600000000",
             "2023-11-15T12:00:00Z",
             "2023-11-15 13:00:00+01:00",
         ] {

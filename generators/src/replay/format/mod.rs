@@ -39,13 +39,28 @@ pub(crate) fn of(opened: &Opened, options: &ReplayOptions) -> Result<Format, Rep
         Format::Auto => detect::detect(&opened.head, &opened.path)?,
         format => format,
     };
+    let is_table = matches!(
+        format,
+        Format::Cabspotting | Format::Capmetro | Format::SfFire
+    ) && opened.head.contains(&b',');
+    // Who says what the columns are means them, also where the layout is a known one.
+    let format = match options.map.is_empty() {
+        false if options.format == Format::Auto && is_table => Format::Csv,
+        _ => format,
+    };
     if !options.map.is_empty() && format != Format::Csv {
         return Err(ReplayError::Options(format!(
             "--map is for csv; {} is {format}",
             opened.path.display()
         )));
     }
-    Ok(format)
+    match (format.stream(), options.stream) {
+        (Some(fixed), Some(asked)) if fixed != asked => Err(ReplayError::Options(format!(
+            "--stream: got {asked}, expected {fixed}, which the rows of {} are ({format})",
+            opened.path.display()
+        ))),
+        _ => Ok(format),
+    }
 }
 
 /// The rows of `opened`.

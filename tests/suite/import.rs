@@ -1,0 +1,145 @@
+//! `citypulse import`: history straight into the lake, each file once.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use end_to_end::{Deployment, Finished, on_each_backend, until};
+
+on_each_backend!(
+    a_file_is_in_once_however_it_is_written_and_read,
+    files_before_one_that_cannot_be_read_are_in,
+    of_two_imports_of_a_file_one_adds_it,
+    a_killed_import_is_taken_up_by_the_next,
+);
+
+/// Fixes of some taxis, a row each second; one row in `bad_every` has no latitude.
+fn taxis(rows: u64, bad_every: u64) -> String {
+    let mut text = String::from("taxi,when,lat,lon,kmh\n");
+    for row in 0..rows {
+        let latitude = match row % bad_every == bad_every - 1 {
+            true => "north".to_owned(),
+            false => format!("57.{:05}", 70_000 + row % 1_000),
+        };
+        let (taxi, when) = (row % 7, 1_700_000_000 + row);
+        text.push_str(&format!("t{taxi},{when},{latitude},11.97,{}\n", row % 60));
+    }
+    text
+}
+
+fn file(deployment: &Deployment, name: &str, content: &[u8]) -> String {
+    let path: PathBuf = deployment.scratch().join(name);
+    std::fs::write(&path, content).expect("a file of our own");
+    path.display().to_string()
+}
+
+fn gzipped(text: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(text.as_bytes()).expect("memory");
+    encoder.finish().expect("memory")
+}
+
+const TAXIS: [&str; 10] = [
+    "--stream",
+    "gps_data",
+    "--map",
+    "device_id=taxi",
+    "--map",
+    "timestamp=when",
+    "--map",
+    "speed=kmh",
+    "--map",
+    "latitude=lat",
+];
+
+async fn import(deployment: &Deployment, files: &[&str], flags: &[&str]) -> Finished {
+    deployment.run("import", &[files, flags].concat()).await
+}
+
+/// Rows and different ids of the table, as `citypulse sql` says.
+async fn rows(deployment: &Deployment) -> (u64, u64) {
+    let sql = "SELECT count(*) AS rows, count(DISTINCT id) AS ids FROM gps_data";
+    let told = deployment.run("sql", &[sql, "--format", "json"]).await;
+    let told: serde_json::Value = serde_json::from_str(&told.expect_success()).expect("JSON");
+    let row = &told[0];
+    let number = |name: &str| row[name].as_u64().expect("a number");
+    (number("rows"), number("ids"))
+}
+
+async fn a_file_is_in_once_however_it_is_written_and_read(deployment: Deployment) {
+    let text = taxis(5_000, 1_000);
+    let plain = file(&deployment, "taxis.csv", text.as_bytes());
+    let said = import(&deployment, &[&plain], &TAXIS)
+        .await
+        .expect_success();
+    assert!(
+        said.contains("taxis.csv: 4995 rows added, 5 not readable"),
+        "{said}"
+    );
+    assert_eq!(rows(&deployment).await, (4_995, 4_995));
+
+    let again = import(&deployment, &[&plain], &TAXIS)
+        .await
+        .expect_success();
+    assert!(again.contains("already in; nothing added"), "{again}");
+    // The same content: compressed, its format told, the map in another order.
+    let packed = file(&deployment, "other-name.csv.gz", &gzipped(&text));
+    let mut told = vec!["--format", "csv"];
+    told.extend(TAXIS[..2].iter().chain(&TAXIS[4..]).chain(&TAXIS[2..4]));
+    let said = import(&deployment, &[&packed], &told)
+        .await
+        .expect_success();
+    assert!(said.contains("0 rows added, 4995 already in"), "{said}");
+    assert_eq!(rows(&deployment).await, (4_995, 4_995));
+}
+
+async fn files_before_one_that_cannot_be_read_are_in(deployment: Deployment) {
+    let good = file(&deployment, "good.csv", taxis(3_000, 5_000).as_bytes());
+    let missing = deployment
+        .scratch()
+        .join("missing.csv")
+        .display()
+        .to_string();
+    let refused = import(&deployment, &[&good, &missing], &TAXIS).await;
+    assert_eq!(refused.code(), 1, "{refused:?}");
+    assert!(
+        format!("{refused:?}").contains("nothing was imported"),
+        "{refused:?}"
+    );
+
+    // Cut off in the middle.
+    let whole = gzipped(&taxis(4_000, 5_000));
+    let broken = file(&deployment, "broken.csv.gz", &whole[..whole.len() / 2]);
+    let failed = import(&deployment, &[&good, &broken], &TAXIS).await;
+    assert_eq!(failed.code(), 1, "{failed:?}");
+    let said = format!("{failed:?}");
+    assert!(said.contains("good.csv: 3000 rows added"), "{said}");
+    assert!(said.contains("broken.csv.gz was not imported"), "{said}");
+    assert_eq!(rows(&deployment).await, (3_000, 3_000));
+}
+
+async fn of_two_imports_of_a_file_one_adds_it(deployment: Deployment) {
+    let path = file(&deployment, "taxis.csv", taxis(20_000, 50_000).as_bytes());
+    let files = [path.as_str()];
+    let (one, other) = tokio::join!(
+        import(&deployment, &files, &TAXIS),
+        import(&deployment, &files, &TAXIS)
+    );
+    one.expect_success();
+    other.expect_success();
+    assert_eq!(rows(&deployment).await, (20_000, 20_000));
+}
+
+async fn a_killed_import_is_taken_up_by_the_next(deployment: Deployment) {
+    let path = file(&deployment, "taxis.csv", taxis(400_000, 500_000).as_bytes());
+    let arguments = [&[path.as_str()][..], &TAXIS].concat();
+    let process = deployment.start("import", &arguments);
+    let table = deployment.table("gps_data");
+    until("a start", Duration::from_secs(30), async || {
+        !table.starts_with('/') || std::fs::exists(&table).unwrap_or(false)
+    })
+    .await;
+    process.kill();
+    import(&deployment, &[&path], &TAXIS).await.expect_success();
+    assert_eq!(rows(&deployment).await, (400_000, 400_000));
+}
