@@ -22,7 +22,8 @@ struct Known {
 /// The alerts of one partition.
 #[derive(Default)]
 pub(crate) struct Alerts {
-    by_id: HashMap<CompactString, Known>,
+    /// Boxed, so that the room that the table has for more takes little memory.
+    by_id: HashMap<CompactString, Box<Known>>,
     unshown: Vec<CompactString>,
     unsaved: Vec<CompactString>,
 }
@@ -49,7 +50,7 @@ impl Alerts {
                     state,
                     appended_at_us,
                 };
-                self.by_id.insert(id.clone(), known);
+                self.by_id.insert(id.clone(), Box::new(known));
             }
         }
         self.unshown.push(id.clone());
@@ -120,7 +121,7 @@ impl Alerts {
                 state,
                 appended_at_us: i64::from_le_bytes(*appended),
             };
-            self.by_id.insert(id.into(), known);
+            self.by_id.insert(id.into(), Box::new(known));
         }
         true
     }

@@ -66,7 +66,7 @@ impl State {
         {
             return None;
         }
-        let body = track.extra.body.as_ref()?;
+        let details = track.extra.details.as_ref()?;
         if !is_live(Kind::Vehicle, track.appended_at_us(), now_us) {
             return None;
         }
@@ -86,7 +86,7 @@ impl State {
                 .segment()
                 .map(|segment| self.streets.segment_id(segment)),
             log_offset: track.order().1,
-            details: values::VehicleDetails::of(body),
+            details: values::VehicleDetails::of(details),
         };
         let update = values::update(Kind::Vehicle, track.device_id(), &value);
         Some(update.aged(age(track.appended_at_us(), now_us)))
@@ -141,11 +141,11 @@ impl State {
         }
         let mut points: Vec<TrailPoint> = self
             .tracks_of(track.device_id())
-            .flat_map(|track| track.trail().copied())
+            .flat_map(Track::trail)
             .collect();
         points.sort_by_key(|point| point.timestamp_us);
-        let newest = &points[points.len().saturating_sub(tracks::TRAIL_LENGTH)..];
-        Some(values::trail(track.device_id(), newest.iter()).aged(age))
+        let newest = points.split_off(points.len().saturating_sub(tracks::TRAIL_LENGTH));
+        Some(values::trail(track.device_id(), newest.into_iter()).aged(age))
     }
 
     /// Whether all partitions of the city are known as they are: this process's
