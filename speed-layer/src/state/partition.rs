@@ -267,15 +267,17 @@ impl Partition {
         }
     }
 
-    /// Devices of which something newer is to be shown, once each.
+    /// Devices of which something newer is to be shown, once each until
+    /// [`Partition::shown`].
     pub(crate) fn take_unshown(&mut self) -> Vec<DeviceSlot> {
-        let unshown = std::mem::take(&mut self.unshown);
-        for slot in &unshown {
-            if let Some(track) = self.tracker.track_mut(*slot) {
-                track.extra.is_unshown = false;
-            }
+        std::mem::take(&mut self.unshown)
+    }
+
+    /// All that is known of a device now is shown.
+    pub(crate) fn shown(&mut self, slot: DeviceSlot) {
+        if let Some(track) = self.tracker.track_mut(slot) {
+            track.extra.is_unshown = false;
         }
-        unshown
     }
 
     /// Devices whose trail is newer than the written one, once each.
