@@ -218,16 +218,21 @@ impl Process {
             store.put(self.state.drain_vehicles(1, NOW_US), Vec::new());
             self.fold_all(until);
         }
+        self.flush_trails(store);
         self.flush_combined(store);
     }
 
     fn flush(&mut self, store: &mut Store) {
         self.write(store);
+        self.flush_trails(store);
+        self.flush_combined(store);
+    }
+
+    fn flush_trails(&mut self, store: &mut Store) {
         let (grown, flushed) = self.state.drain_trails(NOW_US);
         let trails = grown.into_iter();
         let trails = trails.filter_map(|grown| self.state.trail(grown, NOW_US));
         store.put(trails.collect(), flushed);
-        self.flush_combined(store);
     }
 
     fn flush_combined(&mut self, store: &mut Store) {
