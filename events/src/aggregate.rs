@@ -72,6 +72,8 @@ impl FromIterator<f64> for Aggregate {
 /// order and two layers that read the same events in different orders must not
 /// differ. It is exact for values with up to nine decimals and up to 10^18.
 #[derive(Clone, Copy, Debug, PartialEq)]
+// The alignment of the sum would take a fifth more memory.
+#[repr(Rust, packed(8))]
 pub struct Moments {
     /// How many values.
     pub count: u64,

@@ -18,8 +18,62 @@ use std::sync::LazyLock;
 /// never more than 3,501 buckets; speeds of 1 to 300 km/h touch at most 290.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sketch {
+    numbers: Numbers,
+}
+
+/// Numbers by bucket. `Few` as long as they fit there, so that equal numbers make
+/// equal sketches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Numbers {
+    Few(Few),
     /// Buckets that hold something, ascending by key.
-    buckets: Vec<Bucket>,
+    Many(Vec<Bucket>),
+}
+
+impl Default for Numbers {
+    fn default() -> Self {
+        Numbers::Few(Few::default())
+    }
+}
+
+/// The key of each number, ascending, in no memory of their own: most windows of one
+/// street or vehicle never have more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Few {
+    len: u8,
+    /// Zero from `len` on.
+    keys: [i16; FEW_MAX],
+}
+
+/// Those two take no more room than [`Numbers::Many`].
+const FEW_MAX: usize = 15;
+
+impl Few {
+    fn keys(&self) -> &[i16] {
+        &self.keys[..usize::from(self.len)]
+    }
+
+    /// False where there is no room.
+    #[inline]
+    fn insert(&mut self, key: i16) -> bool {
+        let len = usize::from(self.len);
+        if len == FEW_MAX {
+            return false;
+        }
+        let at = self.keys().partition_point(|known| *known <= key);
+        self.keys.copy_within(at..len, at + 1);
+        self.keys[at] = key;
+        self.len += 1;
+        true
+    }
+
+    fn buckets(&self) -> impl Iterator<Item = Bucket> {
+        let runs = self.keys().chunk_by(|a, b| a == b);
+        runs.map(|run| Bucket {
+            key: run[0],
+            count: run.len() as u32,
+        })
+    }
 }
 
 /// How many numbers lie in one bucket.
@@ -58,65 +112,96 @@ impl Sketch {
         if value.is_nan() {
             return;
         }
-        self.add_to(key_of(value), 1);
+        self.add_key(key_of(value));
     }
 
     #[inline]
-    fn add_to(&mut self, key: i16, count: u32) {
-        match self.buckets.binary_search_by_key(&key, |bucket| bucket.key) {
-            Ok(at) => {
-                let bucket = &mut self.buckets[at];
-                bucket.count = bucket.count.saturating_add(count);
-            }
-            Err(at) => self.buckets.insert(at, Bucket { key, count }),
+    fn add_key(&mut self, key: i16) {
+        let is_in = match &mut self.numbers {
+            Numbers::Few(few) => few.insert(key),
+            Numbers::Many(_) => false,
+        };
+        if !is_in {
+            add_to(self.many(), key, 1);
         }
+    }
+
+    /// The buckets, for more than a few numbers.
+    #[inline]
+    fn many(&mut self) -> &mut Vec<Bucket> {
+        if let Numbers::Few(few) = &self.numbers {
+            self.numbers = Numbers::Many(few.buckets().collect());
+        }
+        match &mut self.numbers {
+            Numbers::Many(many) => many,
+            Numbers::Few(_) => unreachable!("they were made many"),
+        }
+    }
+
+    fn buckets(&self) -> impl Iterator<Item = Bucket> {
+        let (few, many) = match &self.numbers {
+            Numbers::Few(few) => (Some(few), &[][..]),
+            Numbers::Many(many) => (None, &many[..]),
+        };
+        let few = few.into_iter().flat_map(Few::buckets);
+        few.chain(many.iter().copied())
     }
 
     /// Takes all of another's numbers in. A bucket holds at most 2^32 - 1.
     pub fn merge(&mut self, other: &Self) {
-        if self.buckets.is_empty() {
-            self.buckets.clone_from(&other.buckets);
+        let theirs = match &other.numbers {
+            Numbers::Few(few) => {
+                few.keys().iter().for_each(|key| self.add_key(*key));
+                return;
+            }
+            Numbers::Many(many) => many,
+        };
+        let mine = self.many();
+        if mine.is_empty() {
+            mine.clone_from(theirs);
             return;
         }
         // Few into many is the common case: partials of a pane that is there.
-        if other.buckets.len() * 8 <= self.buckets.len() {
-            for bucket in &other.buckets {
-                self.add_to(bucket.key, bucket.count);
+        if theirs.len() * 8 <= mine.len() {
+            for bucket in theirs {
+                add_to(mine, bucket.key, bucket.count);
             }
             return;
         }
-        let mut merged = Vec::with_capacity(self.buckets.len() + other.buckets.len());
-        let mut mine = self.buckets.iter().copied().peekable();
-        for theirs in &other.buckets {
-            while let Some(before) = mine.next_if(|bucket| bucket.key < theirs.key) {
+        let mut merged = Vec::with_capacity(mine.len() + theirs.len());
+        let mut before = mine.iter().copied().peekable();
+        for bucket in theirs {
+            while let Some(before) = before.next_if(|before| before.key < bucket.key) {
                 merged.push(before);
             }
-            let same = mine.next_if(|bucket| bucket.key == theirs.key);
+            let same = before.next_if(|before| before.key == bucket.key);
             merged.push(Bucket {
-                key: theirs.key,
-                count: theirs
+                key: bucket.key,
+                count: bucket
                     .count
                     .saturating_add(same.map_or(0, |bucket| bucket.count)),
             });
         }
-        merged.extend(mine);
-        self.buckets = merged;
+        merged.extend(before);
+        *mine = merged;
     }
 
     /// How many numbers were taken in.
     pub fn count(&self) -> u64 {
-        let counts = self.buckets.iter().map(|bucket| u64::from(bucket.count));
-        counts.sum()
+        match &self.numbers {
+            Numbers::Few(few) => u64::from(few.len),
+            Numbers::Many(many) => many.iter().map(|bucket| u64::from(bucket.count)).sum(),
+        }
     }
 
     /// Whether there are no numbers.
     pub fn is_empty(&self) -> bool {
-        self.buckets.is_empty()
+        matches!(&self.numbers, Numbers::Few(few) if few.len == 0)
     }
 
     /// How many buckets hold something.
     pub fn bucket_count(&self) -> usize {
-        self.buckets.len()
+        self.buckets().count()
     }
 
     /// About the smallest number that at least the share `q` of all numbers do not
@@ -129,24 +214,25 @@ impl Sketch {
         let count = self.count() as f64;
         // From above: what 0.07 * 100 is too large by is lost in the difference.
         let rank = (count - (count - q * count).floor()).max(1.0) as u64;
-        let mut seen = 0;
-        let bucket = self.buckets.iter().find(|bucket| {
+        let (mut seen, mut key) = (0, 0);
+        for bucket in self.buckets() {
+            // Rounding of `rank` may lead past the last one only beyond 2^53 numbers.
+            key = bucket.key;
             seen += u64::from(bucket.count);
-            seen >= rank
-        });
-        // Rounding of `rank` may lead past the last one only beyond 2^53 numbers.
-        bucket
-            .or(self.buckets.last())
-            .map(|bucket| value_of(bucket.key))
+            if seen >= rank {
+                break;
+            }
+        }
+        Some(value_of(key))
     }
 
     /// A format byte, then per bucket the distance of its key from the one before
     /// and its count, both as LEB128. About 2 bytes a bucket.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(1 + 3 * self.buckets.len());
+        let mut bytes = Vec::with_capacity(1 + 3 * self.bucket_count());
         bytes.push(ENCODING);
         let mut before = -i32::from(KEY_MAX) - 1;
-        for bucket in &self.buckets {
+        for bucket in self.buckets() {
             let key = i32::from(bucket.key);
             write_varint(&mut bytes, (key - before) as u32);
             write_varint(&mut bytes, bucket.count);
@@ -161,6 +247,7 @@ impl Sketch {
             return None;
         };
         let mut buckets = Vec::with_capacity(rest.len() / 2);
+        let mut all = 0_u64;
         let mut before = -i32::from(KEY_MAX) - 1;
         while !rest.is_empty() {
             let distance = i32::try_from(read_varint(&mut rest)?).ok()?;
@@ -174,9 +261,29 @@ impl Sketch {
                 key: key as i16,
                 count,
             });
+            all += u64::from(count);
             before = key;
         }
-        Some(Self { buckets })
+        let mut sketch = Self::default();
+        if all <= FEW_MAX as u64 {
+            for Bucket { key, count } in buckets {
+                (0..count).for_each(|_| sketch.add_key(key));
+            }
+        } else {
+            sketch.numbers = Numbers::Many(buckets);
+        }
+        Some(sketch)
+    }
+}
+
+#[inline]
+fn add_to(buckets: &mut Vec<Bucket>, key: i16, count: u32) {
+    match buckets.binary_search_by_key(&key, |bucket| bucket.key) {
+        Ok(at) => {
+            let bucket = &mut buckets[at];
+            bucket.count = bucket.count.saturating_add(count);
+        }
+        Err(at) => buckets.insert(at, Bucket { key, count }),
     }
 }
 

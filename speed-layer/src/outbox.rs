@@ -106,21 +106,15 @@ impl Outbox {
         }
     }
 
-    /// The records of those events that are not there as they are.
-    pub(crate) fn records(&mut self, events: &[Event]) -> Vec<NewRecord> {
-        let mut records = Vec::new();
-        for event in events {
-            let value = event.to_json();
-            let is_there = self.known.remove(event.id.as_str()) == Some(hash64(0, &value));
-            if !is_there {
-                records.push(NewRecord {
-                    key: Some(Bytes::copy_from_slice(event.device_id.as_bytes())),
-                    value: value.into(),
-                    ..NewRecord::default()
-                });
-            }
-        }
-        records
+    /// The record of an event, if it is not there as it is.
+    pub(crate) fn record(&mut self, event: &Event) -> Option<NewRecord> {
+        let value = event.to_json();
+        let is_there = self.known.remove(event.id.as_str()) == Some(hash64(0, &value));
+        (!is_there).then(|| NewRecord {
+            key: Some(Bytes::copy_from_slice(event.device_id.as_bytes())),
+            value: value.into(),
+            ..NewRecord::default()
+        })
     }
 
     /// Records were appended up to these ends.

@@ -101,12 +101,7 @@ impl City {
         let mut records = Vec::new();
         for second in seconds {
             for device in 0..DEVICES {
-                let event = fix(device, second);
-                let record = NewRecord {
-                    key: Some(event.device_id.to_string().into()),
-                    value: event.to_json().into(),
-                    ..NewRecord::default()
-                };
+                let record = record_of(&fix(device, second));
                 if device % 10 == 0 {
                     records.push(record.clone());
                 }
@@ -170,6 +165,14 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     while !is_so().await {
         assert!(Instant::now() < deadline, "still waiting for {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn record_of(event: &Event) -> NewRecord {
+    NewRecord {
+        key: Some(event.device_id.to_string().into()),
+        value: event.to_json().into(),
+        ..NewRecord::default()
     }
 }
 
@@ -237,6 +240,39 @@ async fn assert_city(hot: &MemoryStore, seconds: i64) {
             (vehicle["latitude"].as_f64().unwrap() - last).abs() < 1e-9,
             "{device}"
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fleet_of_several_writes_arrives_whole_though_killed_between_them() {
+    const FLEET: i64 = 25_000;
+    let city = City::new().await;
+    let hot = MemoryStore::new();
+    let topic = city.topics.topic(Stream::GpsData);
+    for second in 0..2 {
+        let records = (0..FLEET).map(|device| {
+            let mut event = fix(device % DEVICES, second);
+            event.id = format!("{device}-{second}").into();
+            event.device_id = format!("taxi-{device}").into();
+            record_of(&event)
+        });
+        city.log.append(topic, records.collect()).await.unwrap();
+    }
+    let process = city.start(&hot);
+    until("the first vehicles", async || {
+        !hot.ids(Kind::Vehicle, "").await.unwrap().is_empty()
+    })
+    .await;
+    process.abort();
+    let _ = process.await;
+    let process = city.start(&hot);
+    city.wait_for_end(&hot).await;
+    process.abort();
+    let vehicles = hot.scan(Kind::Vehicle).await.unwrap();
+    assert_eq!(vehicles.len() as i64, FLEET);
+    for entry in vehicles {
+        let vehicle: Value = serde_json::from_slice(&entry.value).unwrap();
+        assert_eq!(vehicle["timestamp"], "2023-11-14T22:14:01Z", "{}", entry.id);
     }
 }
 

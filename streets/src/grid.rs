@@ -17,7 +17,7 @@ const CELLS_MAX: f64 = 4e6;
 const ONE_WAY: u32 = 1 << 31;
 
 /// A straight piece; coordinates are degrees from the grid's south-west corner.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Piece {
     x1: f32,
     y1: f32,
@@ -110,37 +110,49 @@ impl Grid {
         grid
     }
 
+    /// Goes over the lines twice, first to count: sorting pieces would take several times
+    /// the memory that they take in the end.
     fn fill(&mut self, segments: &[Segment], cell_m: f64) {
-        let mut placed: Vec<(u32, Piece)> = Vec::new();
+        let mut starts = vec![0; (self.columns * self.rows) as usize + 1];
+        self.each_piece(segments, cell_m, |cell, _| starts[cell + 1] += 1);
+        for cell in 1..starts.len() {
+            starts[cell] += starts[cell - 1];
+        }
+        let count = starts[starts.len() - 1] as usize;
+        // Where the next piece of each cell goes: in the end, where those of the next begin.
+        let mut next = starts.clone();
+        let mut pieces = vec![Piece::default(); count];
+        self.each_piece(segments, cell_m, |cell, piece| {
+            pieces[next[cell] as usize] = piece;
+            next[cell] += 1;
+        });
+        (self.starts, self.pieces) = (starts, pieces);
+        let lines = segments.iter().map(|segment| segment.line.len() - 1);
+        self.lines.reserve_exact(lines.sum());
+        self.line_starts.reserve_exact(segments.len());
         for (index, segment) in segments.iter().enumerate() {
-            let tag = index as u32 | if segment.one_way { ONE_WAY } else { 0 };
-            let mut start_m = 0.0;
-            for pair in segment.line.windows(2) {
-                let length_m = pair[0].distance_m(pair[1]);
-                let whole = self.piece(pair[0], pair[1], (0.0, 1.0), start_m, tag);
+            for (from, to, start_m, _) in straights(segment) {
+                let whole = self.piece(from, to, (0.0, 1.0), start_m, tag(index, segment));
                 self.lines.push(whole);
-                self.put(
-                    pair[0],
-                    pair[1],
-                    start_m,
-                    length_m,
-                    cell_m,
-                    tag,
-                    &mut placed,
-                );
-                start_m += length_m;
             }
             self.line_starts.push(self.lines.len() as u32);
         }
-        placed.sort_by_key(|(cell, piece)| (*cell, piece.segment & !ONE_WAY));
-        self.starts = vec![0; (self.columns * self.rows) as usize + 1];
-        for (cell, _) in &placed {
-            self.starts[*cell as usize + 1] += 1;
+    }
+
+    /// Every piece of every segment in order, with each cell that it touches.
+    fn each_piece(&self, segments: &[Segment], cell_m: f64, mut each: impl FnMut(usize, Piece)) {
+        for (index, segment) in segments.iter().enumerate() {
+            let tag = tag(index, segment);
+            for (from, to, start_m, length_m) in straights(segment) {
+                let parts = (length_m / cell_m).ceil().max(1.0);
+                for part in 0..parts as u32 {
+                    let (first, last) = (f64::from(part) / parts, f64::from(part + 1) / parts);
+                    let start_m = start_m + length_m * first;
+                    let piece = self.piece(from, to, (first, last), start_m, tag);
+                    self.each_cell(&piece, |cell| each(cell, piece));
+                }
+            }
         }
-        for cell in 1..self.starts.len() {
-            self.starts[cell] += self.starts[cell - 1];
-        }
-        self.pieces = placed.into_iter().map(|(_, piece)| piece).collect();
     }
 
     /// The part of a straight line between two shares of it; `start_m` is where
@@ -165,29 +177,14 @@ impl Grid {
         }
     }
 
-    /// Puts a straight line into the cells that it touches.
-    #[allow(clippy::too_many_arguments)]
-    fn put(
-        &self,
-        from: Location,
-        to: Location,
-        start_m: f64,
-        length_m: f64,
-        cell_m: f64,
-        segment: u32,
-        placed: &mut Vec<(u32, Piece)>,
-    ) {
-        let parts = (length_m / cell_m).ceil().max(1.0);
-        for part in 0..parts as u32 {
-            let (first, last) = (f64::from(part) / parts, f64::from(part + 1) / parts);
-            let piece = self.piece(from, to, (first, last), start_m + length_m * first, segment);
-            let (x1, x2) = (f64::from(piece.x1), f64::from(piece.x2));
-            let (y1, y2) = (f64::from(piece.y1), f64::from(piece.y2));
-            let columns = self.column(x1.min(x2))..=self.column(x1.max(x2));
-            for row in self.row(y1.min(y2))..=self.row(y1.max(y2)) {
-                for column in columns.clone() {
-                    placed.push(((row * self.columns + column) as u32, piece));
-                }
+    /// The cells that a piece may touch.
+    fn each_cell(&self, piece: &Piece, mut each: impl FnMut(usize)) {
+        let (x1, x2) = (f64::from(piece.x1), f64::from(piece.x2));
+        let (y1, y2) = (f64::from(piece.y1), f64::from(piece.y2));
+        let columns = self.column(x1.min(x2))..=self.column(x1.max(x2));
+        for row in self.row(y1.min(y2))..=self.row(y1.max(y2)) {
+            for column in columns.clone() {
+                each((row * self.columns + column) as usize);
             }
         }
     }
@@ -337,6 +334,21 @@ impl Grid {
         let at = segment.as_usize();
         &self.lines[self.line_starts[at] as usize..self.line_starts[at + 1] as usize]
     }
+}
+
+/// The number of a segment, and [`ONE_WAY`].
+fn tag(index: usize, segment: &Segment) -> u32 {
+    index as u32 | if segment.one_way { ONE_WAY } else { 0 }
+}
+
+/// The straight lines of a segment: from, to, where each starts and how long it is, metres.
+fn straights(segment: &Segment) -> impl Iterator<Item = (Location, Location, f64, f64)> {
+    let mut next_m = 0.0;
+    segment.line.windows(2).map(move |pair| {
+        let (start_m, length_m) = (next_m, pair[0].distance_m(pair[1]));
+        next_m += length_m;
+        (pair[0], pair[1], start_m, length_m)
+    })
 }
 
 /// East and north of a heading in degrees clockwise from north.

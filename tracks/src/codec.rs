@@ -28,19 +28,24 @@ const WHOLE_MS: u8 = 8;
 
 impl<X: Default> Track<X> {
     pub(crate) fn encode(&self, ground: &impl Ground) -> Bytes {
-        let mut out = Writer(Vec::with_capacity(64 + self.trail.len() * 12));
+        let mut out = Writer(Vec::with_capacity(128 + self.trail_len() * 16));
         let mut flags = 0;
         for (set, flag) in [
             (self.heading_deg.is_some(), HAS_HEADING),
             (self.segment.is_some(), HAS_SEGMENT),
             (self.suspect.is_some(), HAS_SUSPECT),
-            (self.trip_started_us.is_some(), HAS_TRIP),
+            (self.trip_started_us != NEVER_US, HAS_TRIP),
             (self.last_moved_us != NEVER_US, HAS_MOVED),
         ] {
             flags |= if set { flag } else { 0 };
         }
         out.0.extend([VERSION, flags]);
-        out.trail(&self.trail);
+        out.int(self.trail_len() as i64);
+        let mut before = origin();
+        for point in self.trail() {
+            out.point(&point, &before);
+            before = point;
+        }
         let newest_us = self.order.0;
         out.int(self.order.1);
         out.int(self.appended_at_us.wrapping_sub(newest_us));
@@ -56,17 +61,18 @@ impl<X: Default> Track<X> {
             out.int(id.len() as i64);
             out.0.extend_from_slice(id);
         }
-        if let Some(Suspect { point, id }) = self.suspect {
+        if let Some(Suspect { point, id }) = self.suspect.as_deref() {
             out.raw(id.to_le_bytes());
-            out.point(&point, &origin());
+            out.point(point, &origin());
         }
-        if let Some(trip_us) = self.trip_started_us {
-            out.int(trip_us.wrapping_sub(newest_us));
+        if self.trip_started_us != NEVER_US {
+            out.int(self.trip_started_us.wrapping_sub(newest_us));
         }
         if self.last_moved_us != NEVER_US {
             out.int(self.last_moved_us.wrapping_sub(newest_us));
         }
-        out.0.into()
+        // A checkpoint holds very many: none with room for more.
+        Bytes::copy_from_slice(&out.0)
     }
 
     pub(crate) fn decode(device_id: &str, bytes: &[u8], ground: &impl Ground) -> Option<Self> {
@@ -74,8 +80,9 @@ impl<X: Default> Track<X> {
         let [VERSION, flags] = input.raw()? else {
             return None;
         };
-        let trail = input.trail()?;
-        let newest_us = trail.back()?.timestamp_us;
+        let mut before = input.trail()?;
+        let newest = before.pop()?;
+        let newest_us = newest.timestamp_us;
         let order = (newest_us, input.int()?);
         let mut track = Self {
             device_id: device_id.into(),
@@ -88,15 +95,18 @@ impl<X: Default> Track<X> {
                 longitude: f64::from_le_bytes(input.raw()?),
             },
             distance_today_m: f64::from_le_bytes(input.raw()?),
+            location: newest.location,
+            speed_kmh: newest.speed_kmh,
             heading_deg: None,
             segment: None,
-            trail,
+            before: VecDeque::new(),
             suspect: None,
             last_moved_us: NEVER_US,
-            trip_started_us: None,
+            trip_started_us: NEVER_US,
             dirty: false,
             extra: X::default(),
         };
+        before.iter().for_each(|point| track.push_before(point));
         if flags & HAS_HEADING != 0 {
             track.heading_deg = Some(f64::from_le_bytes(input.raw()?));
         }
@@ -109,10 +119,10 @@ impl<X: Default> Track<X> {
         if flags & HAS_SUSPECT != 0 {
             let id = u64::from_le_bytes(input.raw()?);
             let point = input.point(&origin())?;
-            track.suspect = Some(Suspect { point, id });
+            track.suspect = Some(Box::new(Suspect { point, id }));
         }
         if flags & HAS_TRIP != 0 {
-            track.trip_started_us = Some(input.int()?.wrapping_add(newest_us));
+            track.trip_started_us = input.int()?.wrapping_add(newest_us);
         }
         if flags & HAS_MOVED != 0 {
             track.last_moved_us = input.int()?.wrapping_add(newest_us);
@@ -155,15 +165,6 @@ impl Writer {
             rest >>= 7;
         }
         self.0.push(rest as u8);
-    }
-
-    fn trail(&mut self, trail: &VecDeque<TrailPoint>) {
-        self.int(trail.len() as i64);
-        let mut before = origin();
-        for point in trail {
-            self.point(point, &before);
-            before = *point;
-        }
     }
 
     fn point(&mut self, point: &TrailPoint, before: &TrailPoint) {
@@ -233,16 +234,16 @@ impl<'a> Reader<'a> {
         None
     }
 
-    fn trail(&mut self) -> Option<VecDeque<TrailPoint>> {
+    fn trail(&mut self) -> Option<Vec<TrailPoint>> {
         let length = usize::try_from(self.int()?).ok()?;
         if !(1..=crate::TRAIL_LENGTH).contains(&length) {
             return None;
         }
-        let mut trail = VecDeque::with_capacity(length);
+        let mut trail = Vec::with_capacity(length);
         let mut before = origin();
         for _ in 0..length {
             before = self.point(&before)?;
-            trail.push_back(before);
+            trail.push(before);
         }
         Some(trail)
     }

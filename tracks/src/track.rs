@@ -10,6 +10,9 @@ use crate::{Fix, TeleportLimits};
 
 /// How many fixes a trail holds.
 pub const TRAIL_LENGTH: usize = 20;
+/// Room is made for so many of a trail's older fixes at a time: doubling would leave
+/// every device half as much again as it ever uses.
+const TRAIL_STEP: usize = 3;
 /// Farther than this from where it last moved is a movement, metres; less is
 /// receiver noise.
 const MOVED_M: f64 = 15.0;
@@ -23,7 +26,7 @@ const PARKED_AFTER_US: i64 = 120_000_000;
 const TRIP_ENDS_AFTER_US: i64 = 300_000_000;
 /// Shorter ways say nothing about the heading, metres.
 const HEADING_M: f64 = 5.0;
-/// Not seen moving yet: parked until it moves.
+/// Not seen moving yet: parked until it moves. Nor on a trip.
 pub(crate) const NEVER_US: i64 = i64::MIN / 2;
 
 /// One accepted fix of a trail.
@@ -35,6 +38,44 @@ pub struct TrailPoint {
     pub speed_kmh: f64,
     /// When, microseconds since the epoch.
     pub timestamp_us: i64,
+}
+
+/// An older fix of a trail, in a third less memory: degrees to 1e-7 (a centimetre), speed
+/// to 1e-4 km/h, both finer than any receiver is. There are more of these than of
+/// anything else.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(Rust, packed(4))]
+pub(crate) struct Spot {
+    timestamp_us: i64,
+    latitude_e7: i32,
+    longitude_e7: i32,
+    speed_e4: u32,
+}
+
+impl Spot {
+    const DEGREE: f64 = 1e7;
+    const SPEED: f64 = 1e4;
+
+    fn of(point: &TrailPoint) -> Self {
+        let degrees = |value: f64| (value * Self::DEGREE).round() as i32;
+        Self {
+            timestamp_us: point.timestamp_us,
+            latitude_e7: degrees(point.location.latitude),
+            longitude_e7: degrees(point.location.longitude),
+            speed_e4: (point.speed_kmh * Self::SPEED).round() as u32,
+        }
+    }
+
+    fn point(self) -> TrailPoint {
+        TrailPoint {
+            location: Location {
+                latitude: f64::from(self.latitude_e7) / Self::DEGREE,
+                longitude: f64::from(self.longitude_e7) / Self::DEGREE,
+            },
+            speed_kmh: f64::from(self.speed_e4) / Self::SPEED,
+            timestamp_us: self.timestamp_us,
+        }
+    }
 }
 
 /// Whether a device moves. That it has gone silent is for those to say who know
@@ -103,17 +144,22 @@ pub struct Track<X> {
     /// Event time and offset of the newest fix: the newest wins, ties by offset.
     pub(crate) order: (i64, Offset),
     pub(crate) appended_at_us: i64,
+    /// Of the newest fix, as sent.
+    pub(crate) location: Location,
+    pub(crate) speed_kmh: f64,
     pub(crate) heading_deg: Option<f64>,
     pub(crate) segment: Option<SegmentIndex>,
-    /// The last accepted fixes, newest last; never empty.
-    pub(crate) trail: VecDeque<TrailPoint>,
-    pub(crate) suspect: Option<Suspect>,
+    /// The accepted fixes before the newest, newest last.
+    pub(crate) before: VecDeque<Spot>,
+    /// Boxed: hardly any device has one.
+    pub(crate) suspect: Option<Box<Suspect>>,
     /// Of the newest fix.
     pub(crate) last_id: u64,
     /// Where it last moved.
     pub(crate) anchor: Location,
     pub(crate) last_moved_us: i64,
-    pub(crate) trip_started_us: Option<i64>,
+    /// Or [`NEVER_US`].
+    pub(crate) trip_started_us: i64,
     pub(crate) distance_today_m: f64,
     pub(crate) dirty: bool,
     /// What the user of the track keeps with it.
@@ -129,22 +175,25 @@ impl<X: Default> Track<X> {
         device_hash: u64,
         id: u64,
     ) -> Self {
-        let moves = fix.speed_kmh >= MOVING_KMH;
-        let mut trail = VecDeque::with_capacity(2);
-        trail.push_back(point_of(fix));
+        let moved_us = match fix.speed_kmh >= MOVING_KMH {
+            true => fix.timestamp_us,
+            false => NEVER_US,
+        };
         Self {
             device_id: fix.device_id.into(),
             device_hash,
             order: (fix.timestamp_us, offset),
             appended_at_us,
+            location: fix.location,
+            speed_kmh: fix.speed_kmh,
             heading_deg: fix.heading_deg,
             segment: None,
-            trail,
+            before: VecDeque::new(),
             suspect: None,
             last_id: id,
             anchor: fix.location,
-            last_moved_us: if moves { fix.timestamp_us } else { NEVER_US },
-            trip_started_us: moves.then_some(fix.timestamp_us),
+            last_moved_us: moved_us,
+            trip_started_us: moved_us,
             distance_today_m: 0.0,
             dirty: false,
             extra: X::default(),
@@ -154,8 +203,11 @@ impl<X: Default> Track<X> {
 
 impl<X> Track<X> {
     pub(crate) fn last(&self) -> TrailPoint {
-        // A track begins with a point and only the oldest of several is removed.
-        self.trail[self.trail.len() - 1]
+        TrailPoint {
+            location: self.location,
+            speed_kmh: self.speed_kmh,
+            timestamp_us: self.order.0,
+        }
     }
 
     /// The device.
@@ -180,12 +232,12 @@ impl<X> Track<X> {
 
     /// The newest place.
     pub fn location(&self) -> Location {
-        self.last().location
+        self.location
     }
 
     /// The newest speed, km/h.
     pub fn speed_kmh(&self) -> f64 {
-        self.last().speed_kmh
+        self.speed_kmh
     }
 
     /// As sent, else derived from the way it came; degrees clockwise from north.
@@ -198,9 +250,16 @@ impl<X> Track<X> {
         self.segment
     }
 
-    /// The last accepted fixes, newest last, at most [`TRAIL_LENGTH`].
-    pub fn trail(&self) -> impl ExactSizeIterator<Item = &TrailPoint> {
-        self.trail.iter()
+    /// The last accepted fixes, newest last, at least one and at most [`TRAIL_LENGTH`].
+    /// The newest is as it was sent, the others are to a centimetre.
+    pub fn trail(&self) -> impl DoubleEndedIterator<Item = TrailPoint> {
+        let before = self.before.iter().map(|spot| spot.point());
+        before.chain(std::iter::once(self.last()))
+    }
+
+    /// How many fixes the trail has.
+    pub fn trail_len(&self) -> usize {
+        self.before.len() + 1
     }
 
     /// The newest movement, microseconds since the epoch; none was seen yet
@@ -211,7 +270,7 @@ impl<X> Track<X> {
 
     /// When the trip that it is on began.
     pub fn trip_started_us(&self) -> Option<i64> {
-        self.trip_started_us
+        (self.trip_started_us != NEVER_US).then_some(self.trip_started_us)
     }
 
     /// Metres driven on the UTC day of the newest fix.
@@ -236,7 +295,7 @@ impl<X> Track<X> {
         if reachable(&self.last(), fix, limits) {
             return Step::Reachable;
         }
-        match self.suspect {
+        match &self.suspect {
             Some(suspect) if reachable(&suspect.point, fix, limits) => Step::Confirmed,
             _ => Step::Teleport,
         }
@@ -244,16 +303,11 @@ impl<X> Track<X> {
 
     /// Whether an older fix fits between those around it.
     pub(crate) fn fits_behind(&self, fix: &Fix<'_>, limits: &TeleportLimits) -> bool {
-        let after = self
-            .trail
-            .iter()
-            .position(|point| point.timestamp_us > fix.timestamp_us);
-        let after = after.unwrap_or(self.trail.len());
-        let neighbours = self
-            .trail
-            .range(after.saturating_sub(1)..self.trail.len().min(after + 1));
-        let mut neighbours = neighbours.peekable();
-        neighbours.peek().is_none() || neighbours.any(|point| reachable(point, fix, limits))
+        let is_later = |point: &TrailPoint| point.timestamp_us > fix.timestamp_us;
+        let earlier = self.trail().take_while(|point| !is_later(point)).last();
+        let later = self.trail().find(is_later);
+        let mut neighbours = earlier.into_iter().chain(later);
+        neighbours.any(|point| reachable(&point, fix, limits))
     }
 
     /// Takes the newest fix in.
@@ -276,22 +330,29 @@ impl<X> Track<X> {
             self.distance_today_m = 0.0;
         }
         let trip = self.follow_motion(fix, step);
+        self.push_before(&before);
         self.order = (fix.timestamp_us, offset);
+        self.location = fix.location;
+        self.speed_kmh = fix.speed_kmh;
         self.appended_at_us = appended_at_us;
         self.last_id = id;
         self.suspect = None;
-        match self.trail.len() {
-            TRAIL_LENGTH => {
-                self.trail.pop_front();
+        trip
+    }
+
+    /// Adds the fix that is no longer the newest one to those before it.
+    pub(crate) fn push_before(&mut self, point: &TrailPoint) {
+        const MOST: usize = TRAIL_LENGTH - 1;
+        match self.before.len() {
+            MOST => {
+                self.before.pop_front();
             }
-            // Doubling would end at half as much again as is ever used, of every device.
-            length if length == self.trail.capacity() => {
-                self.trail.reserve_exact(length.min(TRAIL_LENGTH - length));
+            length if length == self.before.capacity() => {
+                self.before.reserve_exact(TRAIL_STEP.min(MOST - length));
             }
             _ => {}
         }
-        self.trail.push_back(point_of(fix));
-        trip
+        self.before.push_back(Spot::of(point));
     }
 
     fn follow_motion(&mut self, fix: &Fix<'_>, step: Step) -> TripChange {
@@ -305,7 +366,8 @@ impl<X> Track<X> {
             }
         };
         let stands = fix.timestamp_us - self.last_moved_us > TRIP_ENDS_AFTER_US;
-        if stands && let Some(started_at_us) = self.trip_started_us.take() {
+        if stands && let Some(started_at_us) = self.trip_started_us() {
+            self.trip_started_us = NEVER_US;
             change.ended = Some(Trip {
                 started_at_us,
                 ended_at_us: self.last_moved_us,
@@ -315,8 +377,8 @@ impl<X> Track<X> {
             self.distance_today_m += gone_m;
             self.anchor = fix.location;
             self.last_moved_us = fix.timestamp_us;
-            if self.trip_started_us.is_none() {
-                self.trip_started_us = Some(fix.timestamp_us);
+            if self.trip_started_us == NEVER_US {
+                self.trip_started_us = fix.timestamp_us;
                 change.started_at_us = Some(fix.timestamp_us);
             }
         }

@@ -182,7 +182,7 @@ impl<X: Default> Tracker<X> {
             (track.extra, track.dirty) = (extra, dirty);
             return self.accept(slot, fix, late, None, TripChange::default(), ground);
         }
-        if late && (track.last_id == id || track.suspect.is_some_and(|s| s.id == id)) {
+        if late && (track.last_id == id || track.suspect.as_ref().is_some_and(|s| s.id == id)) {
             return Verdict::Duplicate;
         }
         if (fix.timestamp_us, offset) <= track.order {
@@ -190,10 +190,10 @@ impl<X: Default> Tracker<X> {
         }
         let step = track.step(fix, &self.limits.teleport);
         if step == Step::Teleport {
-            track.suspect = Some(Suspect {
+            track.suspect = Some(Box::new(Suspect {
                 point: point_of(fix),
                 id,
-            });
+            }));
             self.mark(slot);
             return Verdict::Teleport;
         }

@@ -233,6 +233,29 @@ fn without_a_heading_the_way_tells_it() {
 }
 
 #[test]
+fn a_trail_is_to_a_centimetre_and_its_newest_fix_as_it_was_sent() {
+    let mut judge = Judge::new();
+    let sent: Vec<Location> = (0..25)
+        .map(|number| at(f64::from(number) * 10.0 + 0.123_456_789, 3.3))
+        .collect();
+    for (at_s, location) in (0..).zip(&sent) {
+        judge.accepted(&taxi("t", &at_s.to_string(), at_s, *location, 36.123_456));
+    }
+    let (_, track) = judge.tracker.by_id("t").unwrap();
+    let trail: Vec<_> = track.trail().collect();
+    assert_eq!((trail.len(), track.trail_len()), (20, 20));
+    assert_eq!(
+        (trail[19].location, trail[19].speed_kmh),
+        (sent[24], 36.123_456)
+    );
+    for (point, sent) in trail.iter().zip(&sent[5..]) {
+        assert!((point.location.latitude - sent.latitude).abs() < 0.6e-7);
+        assert!((point.location.longitude - sent.longitude).abs() < 0.6e-7);
+        assert!((point.speed_kmh - 36.123_456).abs() < 0.6e-4);
+    }
+}
+
+#[test]
 fn ids_beyond_the_limit_are_forgotten_oldest_first() {
     let limits = Limits {
         ids: 10,

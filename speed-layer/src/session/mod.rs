@@ -21,7 +21,7 @@ use streets::StreetNetwork;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use self::writing::{CombinedLane, TrailLane};
+use self::writing::{CombinedLane, Round, TrailLane};
 use crate::alert_outbox::AlertOutbox;
 use crate::config::SpeedConfig;
 use crate::error::Error;
@@ -139,6 +139,8 @@ struct Session<'a> {
     rules_version: Option<u64>,
     fence_feed: FenceFeed,
     in_flight: Option<InFlight>,
+    /// What is stored when the vehicles are written that still wait.
+    round: Option<Round>,
     combined: CombinedLane,
     trails: TrailLane,
     wrote_at: Instant,
@@ -185,6 +187,7 @@ impl<'a> Session<'a> {
             unsaid: Vec::new(),
             rules_version: None,
             in_flight: None,
+            round: None,
             combined: CombinedLane::default(),
             trails: TrailLane::default(),
             wrote_at: Instant::now(),
@@ -218,14 +221,19 @@ impl<'a> Session<'a> {
             }
             if std::mem::take(&mut is_tick_due) {
                 self.tick(shutdown).await?;
-            } else if self.has_to_write() && self.wrote_at.elapsed() >= self.pace() {
+            } else if self.round.is_some()
+                || (self.has_to_write() && self.wrote_at.elapsed() >= self.pace())
+            {
                 self.write(shutdown);
             }
         }
     }
 
     fn has_to_write(&self) -> bool {
-        self.progress.is_pending() || !self.combined.is_written() || !self.trails.is_written()
+        self.progress.is_pending()
+            || self.round.is_some()
+            || !self.is_combined_written()
+            || !self.trails.is_written()
     }
 
     fn may_read(&self) -> bool {
@@ -358,7 +366,7 @@ impl<'a> Session<'a> {
         self.alerts_noted = self.alerts.note();
         let lags = lag::publish(self.progress.places(), self.state.ends(), now_us);
         // Where the last second's are not all written yet, these wait for the next.
-        if self.combined.is_written() {
+        if self.is_combined_written() {
             self.combined.updates.extend(lags);
             if self.is_combining() {
                 self.combine(now_us);

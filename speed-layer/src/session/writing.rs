@@ -4,7 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use event_log::NewRecord;
-use events::TopicPartition;
+use events::{Advance, TopicPartition};
 use hot_store::{Cell, HotBatch, Update};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -13,41 +13,41 @@ use super::{Session, now_us};
 use crate::alert_outbox::NOTED;
 use crate::error::Error;
 use crate::outbox::OUTBOX;
-use crate::state::{Grown, combined_cells_of};
+use crate::state::{Device, combined_cells_of};
 use crate::write::{Write, Written};
 
 /// The longest that the last write may take when the process is to stop.
 const LAST_WRITE: Duration = Duration::from_secs(3);
 /// Values of both lanes in one write: what moves is not kept waiting by what does not.
 const SLOW_AT_ONCE: usize = 1_000;
-/// Partitions that are checkpointed in one write, so that none takes long.
+/// The same while the log is behind: fewer and larger writes, but none that takes much
+/// memory.
+const SLOW_BEHIND: usize = 2_000;
+/// Vehicles in one write, so that their values do not take memory all at once.
+const VEHICLES_AT_ONCE: usize = 10_000;
+/// Partitions that are checkpointed in one write, so that none takes long or much memory.
 const CHECKPOINTS_AT_ONCE: usize = 1;
 /// The pace of writes while the log is behind: nobody waits for a single value, and
 /// what is written seldom leaves time to read.
 const PACE_BEHIND: Duration = Duration::from_millis(500);
 const TRAILS_BEHIND: Duration = Duration::from_secs(5);
 
-/// Figures of the whole city, made once a second, a part of them in each write.
+/// Figures of the whole city, found once a second, a part of them in each write. Windows
+/// and roads wait in the state: they are the first.
 #[derive(Default)]
 pub(super) struct CombinedLane {
-    pub(super) updates: VecDeque<Update>,
+    pub(super) updates: Vec<Update>,
+    /// When windows and roads are written, the city's summary is to be made.
+    has_summary: bool,
     /// What says that all of it is written.
     cells: Vec<Cell>,
-    /// Closed windows, to be appended before.
-    windows: Vec<NewRecord>,
-}
-
-impl CombinedLane {
-    pub(super) fn is_written(&self) -> bool {
-        self.updates.is_empty() && self.cells.is_empty() && self.windows.is_empty()
-    }
 }
 
 /// Trails that grew, once a second, a part of them in each write. Each is made when its
 /// turn comes, so that making all does not hold up the rest.
 #[derive(Default)]
 pub(super) struct TrailLane {
-    grown: VecDeque<Grown>,
+    grown: VecDeque<Device>,
     /// What says that all of them are written.
     cells: Vec<Cell>,
 }
@@ -58,20 +58,65 @@ impl TrailLane {
     }
 }
 
+/// What is stored when all vehicles are written that had moved when a write was begun:
+/// positions, and the checkpoints that were made at them. Where those are many, several
+/// writes take them in; folding goes on meanwhile.
+pub(super) struct Round {
+    cells: Vec<Cell>,
+    advances: Vec<Advance>,
+}
+
 impl Session<'_> {
+    /// Whether all figures of the whole city are written.
+    pub(super) fn is_combined_written(&self) -> bool {
+        let lane = &self.combined;
+        let is_empty = lane.updates.is_empty() && lane.cells.is_empty() && !lane.has_summary;
+        is_empty && self.state.is_combined_shown()
+    }
+
     /// Whether this process speaks for the whole city, and can.
     pub(super) fn is_combining(&self) -> bool {
         self.outbox.is_some() && self.state.can_combine()
     }
 
-    /// What is written as soon as it is known, and the checkpoints of some
-    /// partitions.
-    fn batch(&mut self, checkpoints: &HashSet<TopicPartition>) -> HotBatch {
+    /// Begins to write what is known now, with the checkpoints of some partitions.
+    fn begin_round(&mut self, checkpoints: &HashSet<TopicPartition>) -> Round {
+        self.state.gather_vehicles();
+        let now_us = now_us();
+        let mut cells = Vec::new();
+        for partition in checkpoints {
+            if let Some(progress) = self.progress.get_mut(partition)
+                && !progress.is_behind()
+            {
+                cells.extend(self.state.checkpoint(progress.slot, now_us));
+                cells.extend(progress.first_checkpoint(partition));
+                cells.push(Cell {
+                    partition: partition.clone(),
+                    key: NOTED.to_owned(),
+                    value: Some(self.alerts_noted.clone()),
+                });
+                progress.checkpointed(self.deps.config.checkpoint_interval_ms);
+            }
+        }
+        Round {
+            cells,
+            advances: self.progress.advances(),
+        }
+    }
+
+    /// Vehicles, and with the last of a round what else is written as soon as it is
+    /// known, and what the round stores.
+    fn batch(&mut self, round: Round) -> HotBatch {
         let now_us = now_us();
         let mut batch = HotBatch {
-            updates: self.state.drain_vehicles(now_us),
+            updates: self.state.drain_vehicles(VEHICLES_AT_ONCE, now_us),
             ..HotBatch::default()
         };
+        if !self.state.are_vehicles_shown() {
+            self.round = Some(round);
+            batch.advances = self.progress.fences();
+            return batch;
+        }
         batch.updates.extend(self.state.drain_alerts(now_us));
         if self.is_combining() {
             let latest = self.state.drain_latest(now_us);
@@ -80,28 +125,14 @@ impl Session<'_> {
                 batch.cells.push(self.state.latest_shown(&self.first));
             }
         }
-        for partition in checkpoints {
-            if let Some(progress) = self.progress.get_mut(partition)
-                && !progress.is_behind()
-            {
-                let cells = self.state.checkpoint(progress.slot, now_us);
-                batch.cells.extend(cells);
-                batch.cells.extend(progress.first_checkpoint(partition));
-                batch.cells.push(Cell {
-                    partition: partition.clone(),
-                    key: NOTED.to_owned(),
-                    value: Some(self.alerts_noted.clone()),
-                });
-                progress.checkpointed(self.deps.config.checkpoint_interval_ms);
-            }
-        }
-        batch.advances = self.progress.advances();
+        batch.cells.extend(round.cells);
+        batch.advances = round.advances;
         batch
     }
 
     /// Trails that grew, besides those that wait already.
     pub(super) fn drain_trails(&mut self) {
-        let waiting: HashSet<Grown> = self.trails.grown.iter().copied().collect();
+        let waiting: HashSet<Device> = self.trails.grown.iter().copied().collect();
         let (grown, flushed) = self.state.drain_trails(now_us());
         let new = grown.into_iter().filter(|grown| !waiting.contains(grown));
         self.trails.grown.extend(new);
@@ -121,40 +152,31 @@ impl Session<'_> {
         }
     }
 
-    /// Figures of the whole city. Windows that are closed now are appended to the
-    /// log before anything says that they are.
+    /// Figures of the whole city.
     pub(super) fn combine(&mut self, now_us: i64) {
-        let combined = self.state.combine(now_us);
-        self.combined.updates.extend(combined.updates);
-        self.unsaid.extend(combined.alerts);
+        self.unsaid.extend(self.state.combine(now_us));
         self.combined
             .cells
             .extend(self.state.combined_cells(&self.first));
-        if let Some(outbox) = self.outbox.as_mut() {
-            let windows = outbox.records(&combined.closed);
-            self.combined.windows.extend(windows);
-        }
-        self.combined.updates.extend(self.state.summary(now_us));
+        self.combined.has_summary = true;
     }
 
-    /// Puts a part of both lanes into a batch, at most `most` values.
-    fn take_slow(&mut self, most: usize, batch: &mut HotBatch) {
-        let lane = &mut self.combined;
-        let part = lane.updates.len().min(most);
-        batch.updates.extend(lane.updates.drain(..part));
-        if lane.updates.is_empty() && !lane.cells.is_empty() {
-            batch.cells.append(&mut lane.cells);
-            if let Some(outbox) = self.outbox.as_mut() {
-                let city = combined_cells_of(&self.first);
-                let notes = [(OUTBOX, outbox.note()), (NOTED, self.alerts_noted.clone())];
-                batch.cells.extend(notes.map(|(key, value)| Cell {
-                    partition: city.clone(),
-                    key: key.to_owned(),
-                    value: Some(value),
-                }));
-            }
-        }
+    /// Puts a part of both lanes into a batch, at most `most` values. Returns the windows
+    /// among them that are closed, which are appended to the log before the store says
+    /// that they are.
+    fn take_slow(&mut self, most: usize, batch: &mut HotBatch) -> Vec<NewRecord> {
         let now_us = now_us();
+        let mut windows = Vec::new();
+        let outbox = &mut self.outbox;
+        let combined = self.state.drain_combined(most, now_us, |window| {
+            let outbox = outbox.as_mut();
+            windows.extend(outbox.and_then(|outbox| outbox.record(&window)));
+        });
+        let part = combined.len();
+        batch.updates.extend(combined);
+        if self.state.is_combined_shown() {
+            self.finish_combined(now_us, batch);
+        }
         let lane = &mut self.trails;
         let trails = lane.grown.len().min(most - part);
         let grown = lane.grown.drain(..trails);
@@ -163,23 +185,51 @@ impl Session<'_> {
         if lane.grown.is_empty() {
             batch.cells.append(&mut lane.cells);
         }
+        windows
+    }
+
+    /// What follows windows and roads, and says that they are written.
+    fn finish_combined(&mut self, now_us: i64, batch: &mut HotBatch) {
+        let lane = &mut self.combined;
+        batch.updates.append(&mut lane.updates);
+        if std::mem::take(&mut lane.has_summary) {
+            batch.updates.extend(self.state.summary(now_us));
+        }
+        if lane.cells.is_empty() {
+            return;
+        }
+        batch.cells.append(&mut lane.cells);
+        if let Some(outbox) = self.outbox.as_mut() {
+            let city = combined_cells_of(&self.first);
+            let notes = [(OUTBOX, outbox.note()), (NOTED, self.alerts_noted.clone())];
+            batch.cells.extend(notes.map(|(key, value)| Cell {
+                partition: city.clone(),
+                key: key.to_owned(),
+                value: Some(value),
+            }));
+        }
     }
 
     /// What there is to write now, with `slow_most` values of what is slow.
     fn next_write(&mut self, checkpoints: &HashSet<TopicPartition>, slow_most: usize) -> Write {
-        let mut batch = self.batch(checkpoints);
-        self.take_slow(slow_most, &mut batch);
+        let round = match self.round.take() {
+            Some(round) => round,
+            None => self.begin_round(checkpoints),
+        };
+        let mut batch = self.batch(round);
+        let windows = self.take_slow(slow_most, &mut batch);
         let mut steps = std::mem::take(&mut self.unsaid);
         steps.extend(self.state.take_alert_steps());
         Write {
             alerts: self.alerts.records(&steps),
-            windows: std::mem::take(&mut self.combined.windows),
+            windows,
             batch,
             fences: self.progress.fences(),
         }
     }
 
-    /// Writes all that waits, and these checkpoints, before partitions come or go.
+    /// Writes all that waits, and these checkpoints, before partitions come or go: in as
+    /// many writes as at other times, so that it takes no more memory.
     pub(super) async fn write_all(
         &mut self,
         checkpoints: &HashSet<TopicPartition>,
@@ -187,19 +237,28 @@ impl Session<'_> {
     ) -> Result<(), Error> {
         self.settle().await?;
         self.drain_trails();
-        let write = self.next_write(checkpoints, usize::MAX);
-        self.in_flight = Some(write.start(self.deps, shutdown));
-        self.settle().await
+        let mut checkpoints: Vec<_> = checkpoints.iter().cloned().collect();
+        loop {
+            let next = match self.round {
+                None => checkpoints.pop().into_iter().collect(),
+                Some(_) => HashSet::new(),
+            };
+            let write = self.next_write(&next, SLOW_BEHIND);
+            self.in_flight = Some(write.start(self.deps, shutdown));
+            self.settle().await?;
+            if checkpoints.is_empty() && !self.has_to_write() {
+                return Ok(());
+            }
+        }
     }
 
     /// Starts the next write; none may be under way.
     pub(super) fn write(&mut self, shutdown: &CancellationToken) {
-        // Fewer and larger ones, but none that takes the memory of all at once.
-        let (checkpoints, slow) = match self.is_behind {
-            true => (2 * CHECKPOINTS_AT_ONCE, 5 * SLOW_AT_ONCE),
-            false => (CHECKPOINTS_AT_ONCE, SLOW_AT_ONCE),
+        let slow = match self.is_behind {
+            true => SLOW_BEHIND,
+            false => SLOW_AT_ONCE,
         };
-        let due = self.progress.due(checkpoints);
+        let due = self.progress.due(CHECKPOINTS_AT_ONCE);
         let write = self.next_write(&due, slow);
         self.wrote_at = Instant::now();
         self.in_flight = Some(write.start(self.deps, shutdown));

@@ -258,9 +258,9 @@ fn reports_of_one_incident_from_two_partitions_are_merged() {
         };
         fold(&mut state, slot, &[event], 0);
     }
-    let said = state.combine(NOW_US).alerts;
+    let said = state.combine(NOW_US);
     assert_eq!(said.len(), 1);
     assert_eq!(said[0].rule, "merged-incidents");
     assert_eq!(said[0].sources, ["i0", "i1"]);
-    assert!(state.combine(NOW_US).alerts.is_empty());
+    assert!(state.combine(NOW_US).is_empty());
 }

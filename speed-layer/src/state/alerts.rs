@@ -24,7 +24,8 @@ struct Known {
 /// The alerts of one partition.
 #[derive(Default)]
 pub(crate) struct Alerts {
-    by_id: HashMap<CompactString, Known>,
+    /// Boxed, so that the room that the table has for more takes little memory.
+    by_id: HashMap<CompactString, Box<Known>>,
     unshown: Vec<CompactString>,
     unsaved: Vec<CompactString>,
     /// No longer kept, and still in the hot store.
@@ -55,7 +56,7 @@ impl Alerts {
                     state,
                     appended_at_us,
                 };
-                self.by_id.insert(id.clone(), known);
+                self.by_id.insert(id.clone(), Box::new(known));
             }
         }
         self.unshown.push(id.clone());
@@ -155,7 +156,7 @@ impl Alerts {
                 state,
                 appended_at_us: i64::from_le_bytes(*appended),
             };
-            self.by_id.insert(id.into(), known);
+            self.by_id.insert(id.into(), Box::new(known));
         }
         true
     }

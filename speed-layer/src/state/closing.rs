@@ -4,7 +4,6 @@ use bytes::Bytes;
 use events::window::PANE_US;
 
 use super::panes::pane_start;
-use super::shared::Group;
 
 /// Up to where windows are closed, and up to where they can be dropped, by group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,11 +39,6 @@ impl Closed {
             until_us: [a, b].map(i64::from_le_bytes),
             dropped_us: [c, d].map(i64::from_le_bytes),
         })
-    }
-
-    /// Windows that end here or before can be dropped.
-    pub(crate) fn dropped_us(&self, group: Group) -> i64 {
-        self.dropped_us[group as usize]
     }
 
     /// Everything that ends until then was closed: known from the log itself.

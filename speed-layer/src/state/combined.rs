@@ -1,6 +1,7 @@
 //! Figures of the whole city, out of the parts of all its partitions. One
 //! process makes them: the one that owns the first partition.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use events::window::{PANE_US, Pane};
 use events::{Event, Offset, Stream, TopicPartition};
 use foldhash::{HashMap, HashSet};
 use hot_store::{Kind, Update};
-use rules::{AlertStep, PaneFact};
+use rules::PaneFact;
 use streets::{FreeFlow, SegmentIndex, StreetNetwork};
 
 use super::city_hooks::CityHooks;
@@ -48,14 +49,14 @@ pub(crate) struct Observation {
     pub(crate) combined: Vec<(String, Bytes)>,
 }
 
-/// What one look at the whole city brought.
-#[derive(Default)]
-pub(crate) struct CombinedOutput {
-    pub(crate) updates: Vec<Update>,
-    /// Closed windows, for the topic `windows`.
-    pub(crate) closed: Vec<Event>,
-    /// What rules over all partitions say, for the topic of alerts.
-    pub(crate) alerts: Vec<AlertStep>,
+/// A value that is to be written. It is made when its turn comes: all at once they would
+/// take more memory than what they are made of.
+#[derive(Debug)]
+enum Due {
+    /// The window of a pane that begins then.
+    Window(PaneKey, i64),
+    /// A road, as of when windows were closed up to there.
+    Road(SegmentIndex, i64),
 }
 
 /// What the combining process keeps beyond the partitions' own state.
@@ -67,6 +68,9 @@ pub(crate) struct Combined {
     /// When this process looked first.
     first_observed_us: i64,
     pub(crate) closed: Closed,
+    due: VecDeque<Due>,
+    /// As it was before what is due was found: that may still need what was dropped since.
+    closed_before: Closed,
     /// When the newest record that is known was appended, microseconds since the epoch.
     newest_us: i64,
     /// The same when records came again after none had come from anywhere.
@@ -96,6 +100,8 @@ impl Combined {
             remotes: HashMap::default(),
             ends: std::collections::HashMap::new(),
             closed: Closed::default(),
+            due: VecDeque::new(),
+            closed_before: Closed::default(),
             observed_us: i64::MIN,
             first_observed_us: i64::MIN,
             newest_us: i64::MIN,
@@ -246,17 +252,28 @@ impl Combined {
         all
     }
 
-    /// Windows and roads that changed, and windows that can be closed: those
-    /// that end at or before the group's watermark.
-    pub(crate) fn show_panes(
+    /// Windows that end here or before can be dropped.
+    pub(crate) fn dropped_us(&self, group: Group) -> i64 {
+        let closed = match self.due.is_empty() {
+            true => &self.closed,
+            false => &self.closed_before,
+        };
+        closed.dropped_us[group as usize]
+    }
+
+    /// Closes the windows that can be: those that end at or before the group's
+    /// watermark. They are due to be shown, as are windows and roads that changed.
+    pub(crate) fn close_panes(
         &mut self,
         parts: &[&Shared],
         watermarks_us: [(i64, i64); 2],
         streets: &Streets,
         now_us: i64,
-        output: &mut CombinedOutput,
     ) {
         self.know_levels(parts, streets, now_us);
+        if self.due.is_empty() {
+            self.closed_before = self.closed;
+        }
         let mut changed = std::mem::take(&mut self.unshown_panes);
         changed.extend(self.held_panes.drain());
         for group in Group::ALL {
@@ -297,10 +314,10 @@ impl Combined {
                     }
                 }
             }
-            self.show_due(due, &parts, (before_us, until_us), streets, now_us, output);
-            for segment in roads {
-                self.show_road(segment, &parts, before_us, streets, now_us, output);
-            }
+            self.close(due, &parts, (before_us, until_us), streets);
+            let roads = roads.into_iter();
+            self.due
+                .extend(roads.map(|segment| Due::Road(segment, before_us)));
             self.closed.until_us[group as usize] = until_us;
             self.closed.dropped_us[group as usize] = passed_by_all_us
                 .max(passed_us.min(until_us).saturating_sub(CORRECTED_FOR_US))
@@ -310,40 +327,24 @@ impl Combined {
         }
     }
 
-    fn show_due(
+    fn close(
         &mut self,
         due: HashSet<(PaneKey, i64)>,
         parts: &[&Shared],
         (before_us, until_us): (i64, i64),
         streets: &Streets,
-        now_us: i64,
-        output: &mut CombinedOutput,
     ) {
         let mut due: Vec<_> = due.into_iter().collect();
         due.sort_unstable_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)));
         for (key, start_us) in due {
-            let Some(partial) = merged(parts, &key, start_us) else {
-                continue;
-            };
             let end_us = start_us + PANE_US;
-            let pane = Pane {
-                kind: key.kind(),
-                key: key.name(streets),
-                start_us,
-                vehicles: match key {
-                    PaneKey::Station(_) => None,
-                    _ => Some(partial.devices.len() as u64),
-                },
-                aggregate: partial.aggregate,
-                is_final: end_us <= until_us,
-            };
-            if pane.is_final {
+            if end_us <= until_us
+                && let Some(partial) = merged(parts, &key, start_us)
+            {
+                let pane = pane_of(&key, start_us, partial, true, streets);
                 let is_correction = end_us <= before_us;
                 self.corrected += u64::from(is_correction);
-                let segment = match &key {
-                    PaneKey::Segment(index) => Some(*index),
-                    _ => None,
-                };
+                let segment = key.segment();
                 if let (Some(segment), false) = (segment, is_correction)
                     && let Some(mean_kmh) = pane.aggregate.moments.mean()
                 {
@@ -355,33 +356,70 @@ impl Combined {
                     location: middle_of(&key, streets),
                 };
                 self.hooks.on_closed_pane(group_of(&key), &fact);
-                output.closed.push(pane.to_event());
             }
-            if is_live(Kind::Window, partial.appended_at_us, now_us) {
-                let id = format!("{}:{}:{}", pane.kind, pane.key, start_us / 1_000_000);
-                let update = Update::new(Kind::Window, id, Some(pane.to_json().into()));
-                let age = age(partial.appended_at_us, now_us);
-                output.updates.push(update.aged(age));
-            }
+            self.due.push_back(Due::Window(key, start_us));
         }
     }
 
-    fn show_road(
+    /// Whether all that was due is shown.
+    pub(crate) fn is_shown(&self) -> bool {
+        self.due.is_empty()
+    }
+
+    /// The next `most` of the values that are due, as they are now. `closed` is told of
+    /// the windows among them that are closed.
+    pub(crate) fn drain_due(
         &mut self,
-        segment: SegmentIndex,
+        most: usize,
         parts: &[&Shared],
-        closed_us: i64,
         streets: &Streets,
         now_us: i64,
-        output: &mut CombinedOutput,
-    ) {
-        if let Some((value, appended_at_us)) = self.road(segment, parts, closed_us, streets, now_us)
-        {
-            let update = values::update(Kind::Road, value.road_id, &value);
-            output
-                .updates
-                .push(update.aged(age(appended_at_us, now_us)));
+        closed: &mut impl FnMut(Event),
+    ) -> Vec<Update> {
+        let due = self.due.len().min(most);
+        let mut updates = Vec::with_capacity(due);
+        for _ in 0..due {
+            let Some(due) = self.due.pop_front() else {
+                break;
+            };
+            updates.extend(match due {
+                Due::Window(key, start_us) => {
+                    self.window(&key, start_us, parts, streets, now_us, closed)
+                }
+                Due::Road(segment, closed_us) => {
+                    let value = self.road(segment, parts, closed_us, streets, now_us);
+                    value.map(|(value, appended_at_us)| {
+                        let update = values::update(Kind::Road, value.road_id, &value);
+                        update.aged(age(appended_at_us, now_us))
+                    })
+                }
+            });
         }
+        updates
+    }
+
+    fn window(
+        &self,
+        key: &PaneKey,
+        start_us: i64,
+        parts: &[&Shared],
+        streets: &Streets,
+        now_us: i64,
+        closed: &mut impl FnMut(Event),
+    ) -> Option<Update> {
+        let partial = merged(parts, key, start_us)?;
+        let appended_at_us = partial.appended_at_us;
+        let is_final = start_us + PANE_US <= self.closed.until_us[group_of(key) as usize];
+        let pane = pane_of(key, start_us, partial, is_final, streets);
+        if is_final {
+            closed(pane.to_event());
+        }
+        if !is_live(Kind::Window, appended_at_us, now_us) {
+            return None;
+        }
+        let age = age(appended_at_us, now_us);
+        let id = format!("{}:{}:{}", pane.kind, pane.key, start_us / 1_000_000);
+        Some(Update::new(Kind::Window, id, Some(pane.to_json().into())).aged(age))
     }
 
     /// The value of a road, whose level is counted, and when its newest fix was appended.
@@ -472,6 +510,26 @@ fn middle_of(key: &PaneKey, streets: &Streets) -> Option<events::Location> {
             line.get(line.len() / 2).copied()
         }
         PaneKey::City | PaneKey::Station(_) => None,
+    }
+}
+
+fn pane_of(
+    key: &PaneKey,
+    start_us: i64,
+    partial: Partial,
+    is_final: bool,
+    streets: &Streets,
+) -> Pane {
+    Pane {
+        kind: key.kind(),
+        key: key.name(streets),
+        start_us,
+        vehicles: match key {
+            PaneKey::Station(_) => None,
+            _ => Some(partial.devices.len() as u64),
+        },
+        aggregate: partial.aggregate,
+        is_final,
     }
 }
 

@@ -11,10 +11,12 @@ mod city;
 mod city_hooks;
 mod closing;
 mod combined;
+mod details;
 mod fenced;
 #[cfg(test)]
 mod fenced_tests;
 mod hooks;
+mod keyed;
 mod latest;
 mod panes;
 mod partition;
@@ -23,7 +25,7 @@ mod shown;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,10 +42,11 @@ use tracks::Streets;
 use crate::config::SpeedConfig;
 use combined::Combined;
 pub(crate) use combined::{CLOSED, Observation, SHOWN};
+pub(crate) use details::Details;
 use fenced::Fences;
 use partition::{Folded, Partition, Surroundings};
 use shared::Remote;
-pub(crate) use shown::Grown;
+pub(crate) use shown::Device;
 
 /// Index of a partition within one session.
 pub type Slot = u16;
@@ -101,6 +104,8 @@ pub struct State {
     rules: Arc<RuleSet>,
     counts: [Counts; Stream::ALL.len()],
     rate: city::EventRate,
+    /// Vehicles that wait to be shown.
+    moved: VecDeque<Device>,
     /// The partition that was looked at for vehicles that fell silent.
     silence_turn: usize,
 }
@@ -121,6 +126,7 @@ impl State {
             rules: Arc::default(),
             counts: [Counts::default(); Stream::ALL.len()],
             rate: city::EventRate::default(),
+            moved: VecDeque::new(),
             silence_turn: 0,
         }
     }
@@ -207,6 +213,7 @@ impl State {
     pub fn revoke(&mut self, id: &TopicPartition) {
         if let Some(slot) = self.slots.remove(id) {
             self.partitions[slot as usize] = None;
+            self.moved.retain(|device| device.at != slot);
             self.homes.retain(|_, home| *home != slot);
         }
     }
@@ -275,7 +282,9 @@ impl State {
     /// The values are as of here; what comes is new.
     pub(crate) fn caught_up(&mut self, slot: Slot) {
         let partition = self.partition_mut(slot);
-        partition.take_unshown();
+        for device in partition.take_unshown() {
+            partition.shown(device);
+        }
         partition.hooks.alerts.clear_unshown();
         partition.is_catching_up = false;
     }
@@ -283,7 +292,7 @@ impl State {
     /// The cells of a checkpoint of a partition, at the position it has reached.
     pub(crate) fn checkpoint(&mut self, slot: Slot, now_us: i64) -> Vec<Cell> {
         let silent_after_us = self.silent_after_us();
-        let dropped = self.combined.closed;
+        let combined = &self.combined;
         let streets = &self.streets;
         let Some(partition) = self.partitions[slot as usize].as_mut() else {
             return Vec::new();
@@ -292,7 +301,7 @@ impl State {
             partition
                 .shared
                 .panes
-                .drop_until(dropped.dropped_us(group), streets);
+                .drop_until(combined.dropped_us(group), streets);
         }
         partition.tidy();
         let vehicles = partition.count_vehicles(now_us, silent_after_us, |_| true);
@@ -365,19 +374,14 @@ impl State {
     /// Drops the windows that are done with, also of partitions that are catching
     /// up and have no checkpoints meanwhile.
     pub(crate) fn drop_closed(&mut self) {
-        let closed = self.combined.closed;
-        for partition in self.partitions.iter_mut().flatten() {
-            if let Some(group) = shared::Group::of(partition.shared.stream) {
-                let panes = &mut partition.shared.panes;
-                panes.drop_until(closed.dropped_us(group), &self.streets);
-            }
-        }
-        for remote in self.combined.remotes.values_mut() {
-            if let Some(group) = shared::Group::of(remote.shared.stream) {
-                remote
-                    .shared
-                    .panes
-                    .drop_until(closed.dropped_us(group), &self.streets);
+        let dropped_us = shared::Group::ALL.map(|group| self.combined.dropped_us(group));
+        let own = self.partitions.iter_mut().flatten();
+        let own = own.map(|partition| &mut partition.shared);
+        let remotes = self.combined.remotes.values_mut();
+        for part in own.chain(remotes.map(|remote| &mut remote.shared)) {
+            if let Some(group) = shared::Group::of(part.stream) {
+                part.panes
+                    .drop_until(dropped_us[group as usize], &self.streets);
             }
         }
     }

@@ -2,13 +2,15 @@
 //! station and the city. Partials merge with those of other partitions.
 
 use bytes::Bytes;
-use compact_str::CompactString;
+use compact_str::{CompactString, format_compact};
 use events::aggregate::Aggregate;
 use events::window::{PANE_US, WindowKind};
 use events::{Offset, h3};
-use foldhash::{HashMap, HashSet};
+use foldhash::HashSet;
 use streets::SegmentIndex;
 use tracks::Ground;
+
+use super::keyed::{Key, Keyed};
 
 /// What the key of a pane's cell begins with.
 pub(crate) const PANE_PREFIX: &str = "pane:";
@@ -20,12 +22,16 @@ const FEW: usize = 24;
 pub(crate) enum PaneKey {
     Segment(SegmentIndex),
     Cell(u64),
-    /// `station:reading`
-    Station(CompactString),
+    /// `station:reading`. Boxed: other keys are many more, and short.
+    Station(Box<CompactString>),
     City,
 }
 
 impl PaneKey {
+    pub(crate) fn station(id: &str, reading: &str) -> Self {
+        PaneKey::Station(Box::new(format_compact!("{id}:{reading}")))
+    }
+
     pub(crate) const fn kind(&self) -> WindowKind {
         match self {
             PaneKey::Segment(_) => WindowKind::Segment,
@@ -55,7 +61,7 @@ impl PaneKey {
         match kind.parse().ok()? {
             WindowKind::Segment => ground.by_id(name).map(PaneKey::Segment),
             WindowKind::Cell => h3::cell_from_name(name).map(PaneKey::Cell),
-            WindowKind::Station => Some(PaneKey::Station(name.into())),
+            WindowKind::Station => Some(PaneKey::Station(Box::new(name.into()))),
             WindowKind::City => Some(PaneKey::City),
         }
     }
@@ -82,14 +88,16 @@ impl Partial {
     }
 
     fn encode(&self) -> Bytes {
-        let mut bytes = Vec::with_capacity(128 + self.devices.len() * 8);
+        let aggregate = self.aggregate.to_bytes();
+        // All of it: a checkpoint holds very many.
+        let mut bytes = Vec::with_capacity(28 + self.devices.len() * 8 + aggregate.len());
         bytes.extend_from_slice(&self.newest_us.to_le_bytes());
         bytes.extend_from_slice(&self.appended_at_us.to_le_bytes());
         bytes.extend_from_slice(&self.offset.to_le_bytes());
         bytes.extend_from_slice(&(self.devices.len() as u32).to_le_bytes());
         self.devices
             .for_each(|device| bytes.extend_from_slice(&device.to_le_bytes()));
-        bytes.extend_from_slice(&self.aggregate.to_bytes());
+        bytes.extend_from_slice(&aggregate);
         bytes.into()
     }
 
@@ -119,7 +127,8 @@ impl Partial {
 #[derive(Clone, Debug)]
 pub(crate) enum Devices {
     Few(Vec<u64>),
-    Many(HashSet<u64>),
+    /// Boxed: hardly any pane has so many.
+    Many(Box<HashSet<u64>>),
 }
 
 impl Default for Devices {
@@ -132,11 +141,17 @@ impl Devices {
     pub(crate) fn insert(&mut self, device: u64) {
         match self {
             Devices::Few(few) if few.contains(&device) => {}
-            Devices::Few(few) if few.len() < FEW => few.push(device),
+            Devices::Few(few) if few.len() < FEW => {
+                if few.len() == few.capacity() {
+                    // Doubling would leave most panes with room for nobody.
+                    few.reserve_exact((few.len() / 2).max(2));
+                }
+                few.push(device);
+            }
             Devices::Few(few) => {
                 let mut many: HashSet<u64> = few.iter().copied().collect();
                 many.insert(device);
-                *self = Devices::Many(many);
+                *self = Devices::Many(Box::new(many));
             }
             Devices::Many(many) => {
                 many.insert(device);
@@ -198,20 +213,42 @@ pub(crate) struct Measured {
 #[derive(Clone, Copy)]
 pub(crate) struct MinuteAt(usize);
 
-/// Where a partial is, remembered to find it again without looking it up: of
-/// the same minute and the same thing, it is still there.
+/// Where a partial is within its minute, remembered to find it again without looking it
+/// up: of the same thing, it is still there.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
-    minute: u32,
-    index: u32,
-}
+pub(crate) struct Place(u32);
 
 impl Default for Place {
     fn default() -> Self {
+        Self(u32::MAX)
+    }
+}
+
+/// Where a device was added to last, all in one minute.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Places {
+    /// Number of the minute.
+    minute: u32,
+    pub(crate) in_city: Place,
+    pub(crate) in_cell: Place,
+    pub(crate) on_segment: Place,
+}
+
+impl Places {
+    /// None yet, in the minute of that number.
+    fn none_in(minute: u32) -> Self {
         Self {
-            minute: u32::MAX,
-            index: 0,
+            minute,
+            in_city: Place::default(),
+            in_cell: Place::default(),
+            on_segment: Place::default(),
         }
+    }
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self::none_in(u32::MAX)
     }
 }
 
@@ -226,13 +263,20 @@ struct Slot {
     is_stored: bool,
 }
 
+impl Key for Slot {
+    type Key = PaneKey;
+
+    fn key(&self) -> &PaneKey {
+        &self.key
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Minute {
     pub(crate) start_us: i64,
     /// Number of this minute, never given twice.
     number: u32,
-    by_key: HashMap<PaneKey, u32>,
-    slots: Vec<Slot>,
+    slots: Keyed<Slot>,
     unsaved: Vec<u32>,
     unshown: Vec<u32>,
 }
@@ -243,8 +287,8 @@ impl Minute {
     }
 
     pub(crate) fn get(&self, key: &PaneKey) -> Option<&Partial> {
-        let index = *self.by_key.get(key)?;
-        Some(&self.slots[index as usize].partial)
+        let index = self.slots.find(key)?;
+        Some(&self.slots[index].partial)
     }
 
     pub(crate) fn keys(&self) -> impl Iterator<Item = &PaneKey> {
@@ -252,28 +296,25 @@ impl Minute {
     }
 
     fn index_of(&mut self, key: &PaneKey) -> u32 {
-        if let Some(index) = self.by_key.get(key) {
-            return *index;
-        }
-        let index = self.slots.len() as u32;
-        self.slots.push(Slot {
-            key: key.clone(),
-            partial: Partial {
-                newest_us: i64::MIN,
-                appended_at_us: i64::MIN,
-                offset: -1,
-                ..Partial::default()
-            },
-            unsaved: false,
-            unshown: false,
-            is_stored: false,
-        });
-        self.by_key.insert(key.clone(), index);
-        index
+        let known = self.slots.find(key);
+        known.unwrap_or_else(|| {
+            self.slots.push(Slot {
+                key: key.clone(),
+                partial: Partial {
+                    newest_us: i64::MIN,
+                    appended_at_us: i64::MIN,
+                    offset: -1,
+                    ..Partial::default()
+                },
+                unsaved: false,
+                unshown: false,
+                is_stored: false,
+            })
+        })
     }
 
     fn add(&mut self, index: u32, measured: &Measured, is_new_device: bool) {
-        let slot = &mut self.slots[index as usize];
+        let slot = &mut self.slots[index];
         let partial = &mut slot.partial;
         partial.aggregate.add(measured.value);
         if is_new_device {
@@ -324,8 +365,22 @@ impl Panes {
         MinuteAt(self.minute_at(pane_start(timestamp_us)))
     }
 
+    /// Where a device was added to last in that minute: nowhere, if it was another one.
+    #[inline]
+    pub(crate) fn places_in<'p>(
+        &self,
+        MinuteAt(at): MinuteAt,
+        places: &'p mut Places,
+    ) -> &'p mut Places {
+        let number = self.minutes[at].number;
+        if places.minute != number {
+            *places = Places::none_in(number);
+        }
+        places
+    }
+
     /// Adds to the pane of `key` in a minute. `place` is where the same thing of
-    /// the same device was added to last, and becomes where it is now.
+    /// the same device was added to last in that minute, and becomes where it is now.
     #[inline]
     pub(crate) fn add(
         &mut self,
@@ -335,16 +390,12 @@ impl Panes {
         place: &mut Place,
     ) {
         let minute = &mut self.minutes[at];
-        let known = place.minute == minute.number
-            && minute
-                .slots
-                .get(place.index as usize)
-                .is_some_and(|slot| slot.key == *key);
-        if known {
-            minute.add(place.index, measured, false);
+        let known = minute.slots.get(place.0);
+        if known.is_some_and(|slot| slot.key == *key) {
+            minute.add(place.0, measured, false);
             return;
         }
-        if self.count >= self.limit && !minute.by_key.contains_key(key) {
+        if self.count >= self.limit && minute.slots.find(key).is_none() {
             self.refused += 1;
             return;
         }
@@ -352,10 +403,7 @@ impl Panes {
         let index = minute.index_of(key);
         minute.add(index, measured, true);
         self.count += minute.slots.len() - before;
-        *place = Place {
-            minute: minute.number,
-            index,
-        };
+        *place = Place(index);
     }
 
     fn minute_at(&mut self, start_us: i64) -> usize {
@@ -370,8 +418,7 @@ impl Panes {
         let minute = Minute {
             start_us,
             number,
-            by_key: HashMap::default(),
-            slots: Vec::new(),
+            slots: Keyed::default(),
             unsaved: Vec::new(),
             unshown: Vec::new(),
         };
@@ -417,7 +464,7 @@ impl Panes {
     pub(crate) fn drain_unshown(&mut self, mut each: impl FnMut(&PaneKey, i64, Offset)) {
         for minute in &mut self.minutes {
             for index in minute.unshown.drain(..) {
-                let slot = &mut minute.slots[index as usize];
+                let slot = &mut minute.slots[index];
                 slot.unshown = false;
                 each(&slot.key, minute.start_us, slot.partial.offset);
             }
@@ -433,7 +480,7 @@ impl Panes {
         cells.extend(self.removed.drain(..).map(|key| (key, None)));
         for minute in &mut self.minutes {
             for index in minute.unsaved.drain(..) {
-                let slot = &mut minute.slots[index as usize];
+                let slot = &mut minute.slots[index];
                 slot.unsaved = false;
                 slot.is_stored = true;
                 let key = cell_key(&slot.key, minute.start_us, ground);
@@ -453,13 +500,13 @@ impl Panes {
         let at = self.minute_at(start_us);
         let minute = &mut self.minutes[at];
         let before = minute.slots.len();
-        let index = minute.index_of(&key) as usize;
+        let index = minute.index_of(&key);
         let slot = &mut minute.slots[index];
         slot.partial = partial;
         slot.is_stored = true;
         if !slot.unshown {
             slot.unshown = true;
-            minute.unshown.push(index as u32);
+            minute.unshown.push(index);
         }
         self.count += minute.slots.len() - before;
     }

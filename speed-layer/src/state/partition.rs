@@ -13,9 +13,9 @@ use tracks::{Accepted, DeviceSlot, Motion, Streets, Tracker, Verdict, hash64};
 use super::fenced::Fences;
 use super::hooks::PartitionHooks;
 use super::latest::subject_of;
-use super::panes::{Measured, PaneKey, Place};
+use super::panes::{Measured, PaneKey, Place, Places};
 use super::shared::{Shared, VehicleCounts};
-use super::{Counts, is_live};
+use super::{Counts, Details, is_live};
 use crate::config::SpeedConfig;
 use hot_store::Kind;
 
@@ -30,7 +30,7 @@ const TIME_STEP_US: i64 = 1_000_000;
 #[derive(Debug)]
 pub(crate) struct Extra {
     /// Of the newest fix; `None` until the first one after a restart.
-    pub(crate) body: Option<Body>,
+    pub(crate) details: Option<Details>,
     pub(crate) is_unshown: bool,
     pub(crate) is_trail_unshown: bool,
     /// Whether it was told to the process that the device is in this partition.
@@ -38,23 +38,19 @@ pub(crate) struct Extra {
     /// Its silence was shown.
     pub(crate) is_silent: bool,
     hexagon: HexagonIndex,
-    in_city: Place,
-    in_cell: Place,
-    on_segment: Place,
+    places: Places,
 }
 
 impl Default for Extra {
     fn default() -> Self {
         Self {
-            body: None,
+            details: None,
             is_unshown: false,
             is_trail_unshown: false,
             is_registered: false,
             is_silent: false,
             hexagon: NO_HEXAGON,
-            in_city: Place::default(),
-            in_cell: Place::default(),
-            on_segment: Place::default(),
+            places: Places::default(),
         }
     }
 }
@@ -189,22 +185,23 @@ impl Partition {
             };
             let panes = &mut self.shared.panes;
             let minute = panes.minute_of(event.timestamp_us);
-            panes.add(minute, &PaneKey::City, &measured, &mut extra.in_city);
+            let places = panes.places_in(minute, &mut extra.places);
+            panes.add(minute, &PaneKey::City, &measured, &mut places.in_city);
             let cell = at.hexagons.cell_of(location, &mut extra.hexagon);
-            panes.add(minute, &PaneKey::Cell(cell), &measured, &mut extra.in_cell);
+            panes.add(minute, &PaneKey::Cell(cell), &measured, &mut places.in_cell);
             if let Some(segment) = accepted.driven() {
                 panes.add(
                     minute,
                     &PaneKey::Segment(segment),
                     &measured,
-                    &mut extra.on_segment,
+                    &mut places.on_segment,
                 );
             }
         }
         self.hooks.on_fix(&event, &accepted, track, at);
         let extra = &mut track.extra;
         if accepted.in_order {
-            extra.body = Some(event.body);
+            Details::renew(&mut extra.details, event.body);
             extra.is_silent = false;
             if !extra.is_unshown {
                 extra.is_unshown = true;
@@ -248,7 +245,7 @@ impl Partition {
                     appended_at_us,
                     offset,
                 };
-                let key = PaneKey::Station(compact_str::format_compact!("{id}:{reading}"));
+                let key = PaneKey::station(&id, reading);
                 self.shared
                     .panes
                     .add(minute, &key, &measured, &mut Place::default());
@@ -270,15 +267,17 @@ impl Partition {
         }
     }
 
-    /// Devices of which something newer is to be shown, once each.
+    /// Devices of which something newer is to be shown, once each until
+    /// [`Partition::shown`].
     pub(crate) fn take_unshown(&mut self) -> Vec<DeviceSlot> {
-        let unshown = std::mem::take(&mut self.unshown);
-        for slot in &unshown {
-            if let Some(track) = self.tracker.track_mut(*slot) {
-                track.extra.is_unshown = false;
-            }
+        std::mem::take(&mut self.unshown)
+    }
+
+    /// All that is known of a device now is shown.
+    pub(crate) fn shown(&mut self, slot: DeviceSlot) {
+        if let Some(track) = self.tracker.track_mut(slot) {
+            track.extra.is_unshown = false;
         }
-        unshown
     }
 
     /// Devices whose trail is newer than the written one, once each.

@@ -2,25 +2,29 @@
 
 use compact_str::CompactString;
 use events::time::format_rfc3339;
-use events::{Body, Stream, TopicPartition};
+use events::{Body, Event, Stream, TopicPartition};
 use hot_store::{Cell, Kind, Update};
+use rules::AlertStep;
 use tracks::{DeviceSlot, Ground, Track, TrailPoint};
 
 use super::closing::{Progress, combined_watermark};
-use super::combined::{Combined, CombinedOutput, newest_of};
+use super::combined::{Combined, newest_of};
 use super::latest::Latest;
 use super::partition::{Extra, Partition, motion};
 use super::shared::{Group, Shared};
-use super::{FLUSHED, State, age, combined_cells_of, is_live, learned_cells_of, write_offset};
+use super::{
+    FLUSHED, Slot, State, age, combined_cells_of, is_live, learned_cells_of, write_offset,
+};
 use crate::values;
 
 /// How far an incident may be from the street that it is said to be on, metres.
 const STREET_DISTANCE_M: f64 = 50.0;
 
-/// A trail that has points that are not shown.
+/// A device of one of this process's partitions. What waits to be shown are these, not
+/// values: a value is made when it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Grown {
-    at: usize,
+pub(crate) struct Device {
+    pub(super) at: Slot,
     slot: DeviceSlot,
 }
 
@@ -55,35 +59,53 @@ impl State {
         }
     }
 
-    /// Vehicles that moved or fell silent since the last call, newest values only.
-    pub(crate) fn drain_vehicles(&mut self, now_us: i64) -> Vec<Update> {
-        let mut updates = Vec::new();
-        for at in 0..self.partitions.len() {
-            let Some(partition) = self.partitions[at].as_mut() else {
+    /// Gathers the vehicles that moved or fell silent, besides those that wait already,
+    /// to be shown by [`State::drain_vehicles`].
+    pub(crate) fn gather_vehicles(&mut self) {
+        for (at, partition) in self.partitions.iter_mut().enumerate() {
+            let Some(partition) = partition.as_mut().filter(|p| !p.is_catching_up) else {
                 continue;
             };
-            if partition.is_catching_up {
-                continue;
+            let at = at as Slot;
+            let unshown = partition.take_unshown().into_iter();
+            self.moved.extend(unshown.map(|slot| Device { at, slot }));
+        }
+    }
+
+    /// Whether all that were gathered are shown.
+    pub(crate) fn are_vehicles_shown(&self) -> bool {
+        self.moved.is_empty()
+    }
+
+    /// The next `most` of the vehicles that were gathered, as they are now.
+    pub(crate) fn drain_vehicles(&mut self, most: usize, now_us: i64) -> Vec<Update> {
+        let mut updates = Vec::with_capacity(most.min(self.moved.len()));
+        while updates.len() < most
+            && let Some(device) = self.moved.pop_front()
+        {
+            if let Some(partition) = self.partitions[usize::from(device.at)].as_mut() {
+                partition.shown(device.slot);
             }
-            let unshown = partition.take_unshown();
-            updates.reserve(unshown.len());
-            for slot in unshown {
-                updates.extend(self.vehicle(at, slot, now_us));
-            }
+            updates.extend(self.vehicle(device, now_us));
         }
         updates
     }
 
-    fn vehicle(&self, at: usize, slot: DeviceSlot, now_us: i64) -> Option<Update> {
-        let track = self.partitions[at].as_ref()?.tracker.track(slot)?;
+    fn track(&self, device: Device) -> Option<&Track<Extra>> {
+        let partition = self.partitions[usize::from(device.at)].as_ref()?;
+        partition.tracker.track(device.slot)
+    }
+
+    fn vehicle(&self, device: Device, now_us: i64) -> Option<Update> {
+        let track = self.track(device)?;
         // Where the records of a device are in several partitions, the newest of
         // them speaks. It is unshown itself if this one is not the newest.
         if self.spread.contains(&track.device_hash())
-            && !self.is_newest_in(at, track.device_id(), track.order())
+            && !self.is_newest_in(device.at.into(), track.device_id(), track.order())
         {
             return None;
         }
-        let body = track.extra.body.as_ref()?;
+        let details = track.extra.details.as_ref()?;
         if !is_live(Kind::Vehicle, track.appended_at_us(), now_us) {
             return None;
         }
@@ -103,7 +125,7 @@ impl State {
                 .segment()
                 .map(|segment| self.streets.segment_id(segment)),
             log_offset: track.order().1,
-            details: values::VehicleDetails::of(body),
+            details: values::VehicleDetails::of(details),
         };
         let update = values::update(Kind::Vehicle, track.device_id(), &value);
         Some(update.aged(age(track.appended_at_us(), now_us)))
@@ -116,7 +138,7 @@ impl State {
 
     /// Whose trails grew since the last call, and cells that say how far, to be written
     /// after them.
-    pub(crate) fn drain_trails(&mut self, now_us: i64) -> (Vec<Grown>, Vec<Cell>) {
+    pub(crate) fn drain_trails(&mut self, now_us: i64) -> (Vec<Device>, Vec<Cell>) {
         let (mut grown, mut cells) = (Vec::new(), Vec::new());
         for at in 0..self.partitions.len() {
             let Some(partition) = self.partitions[at].as_mut() else {
@@ -141,14 +163,15 @@ impl State {
                 let track = tracker.track(*slot);
                 track.is_some_and(|track| is_live(Kind::Trail, track.appended_at_us(), now_us))
             });
-            grown.extend(live.map(|slot| Grown { at, slot }));
+            let at = at as Slot;
+            grown.extend(live.map(|slot| Device { at, slot }));
         }
         (grown, cells)
     }
 
     /// A trail as it is now.
-    pub(crate) fn trail(&self, Grown { at, slot }: Grown, now_us: i64) -> Option<Update> {
-        let track = self.partitions[at].as_ref()?.tracker.track(slot)?;
+    pub(crate) fn trail(&self, device: Device, now_us: i64) -> Option<Update> {
+        let track = self.track(device)?;
         if !is_live(Kind::Trail, track.appended_at_us(), now_us) {
             return None;
         }
@@ -158,11 +181,11 @@ impl State {
         }
         let mut points: Vec<TrailPoint> = self
             .tracks_of(track.device_id())
-            .flat_map(|track| track.trail().copied())
+            .flat_map(Track::trail)
             .collect();
         points.sort_by_key(|point| point.timestamp_us);
-        let newest = &points[points.len().saturating_sub(tracks::TRAIL_LENGTH)..];
-        Some(values::trail(track.device_id(), newest.iter()).aged(age))
+        let newest = points.split_off(points.len().saturating_sub(tracks::TRAIL_LENGTH));
+        Some(values::trail(track.device_id(), newest.into_iter()).aged(age))
     }
 
     /// Whether all partitions of the city are known as they are: this process's
@@ -199,9 +222,10 @@ impl State {
         updates
     }
 
-    /// Windows, roads and what else follows from all partitions.
-    pub(crate) fn combine(&mut self, now_us: i64) -> CombinedOutput {
-        let mut output = CombinedOutput::default();
+    /// Closes windows, and finds what else follows from all partitions: what rules over
+    /// them say, for the topic of alerts, and values that are due, for
+    /// [`State::drain_combined`].
+    pub(crate) fn combine(&mut self, now_us: i64) -> Vec<AlertStep> {
         let newest_us = self.parts().iter().map(|part| part.appended_us_max()).max();
         let idle_us = self.idle_us();
         self.combined.look(newest_us.unwrap_or(i64::MIN), idle_us);
@@ -218,13 +242,36 @@ impl State {
             &self.partitions,
             remotes.values().map(|remote| &remote.shared),
         );
-        combined.show_panes(&parts, watermarks_us, &self.streets, now_us, &mut output);
+        combined.close_panes(&parts, watermarks_us, &self.streets, now_us);
         let incidents = active_incidents(&parts, now_us);
         combined.hooks.on_incidents(incidents.into_iter());
-        output.alerts = combined.hooks.take_steps();
+        let alerts = combined.hooks.take_steps();
         drop(parts);
         combined.remotes = remotes;
-        output
+        alerts
+    }
+
+    /// Whether all that [`State::combine`] found due is shown.
+    pub(crate) fn is_combined_shown(&self) -> bool {
+        self.combined.is_shown()
+    }
+
+    /// The next `most` windows and roads that are due, as they are now. `closed` is told
+    /// of those windows that are closed: before the store says so, the log has to.
+    pub(crate) fn drain_combined(
+        &mut self,
+        most: usize,
+        now_us: i64,
+        mut closed: impl FnMut(Event),
+    ) -> Vec<Update> {
+        let combined = &mut self.combined;
+        let remotes = std::mem::take(&mut combined.remotes);
+        let shared = remotes.values().map(|remote| &remote.shared);
+        let parts = all_parts(&self.partitions, shared);
+        let updates = combined.drain_due(most, &parts, &self.streets, now_us, &mut closed);
+        drop(parts);
+        combined.remotes = remotes;
+        updates
     }
 
     /// Alerts of which something new is to be shown.

@@ -1,12 +1,13 @@
 //! Vehicles and their trails.
 
+use events::Offset;
 use events::time::format_rfc3339;
-use events::{Body, Offset};
 use hot_store::{Kind, Update};
 use serde::Serialize;
 use tracks::TrailPoint;
 
 use super::update;
+use crate::state::Details;
 
 /// `vehicle:location:{id}`
 #[derive(Serialize)]
@@ -64,22 +65,24 @@ pub(crate) enum VehicleDetails<'a> {
 }
 
 impl<'a> VehicleDetails<'a> {
-    pub(crate) fn of(body: &'a Body) -> Self {
-        match body {
-            Body::Gps(gps) => Self::Gps {
-                vehicle_type: gps.vehicle_type.as_deref(),
-                accuracy_m: gps.accuracy_m,
-                occupied: gps.occupied,
-                route_id: gps.route_id.as_deref(),
-                trip_id: gps.trip_id.as_deref(),
-            },
-            Body::Vehicle(vehicle) => Self::Vehicle {
+    pub(crate) fn of(details: &'a Details) -> Self {
+        match details {
+            Details::Gps { vehicle_type, more } => {
+                let more = more.as_deref();
+                Self::Gps {
+                    vehicle_type: vehicle_type.as_deref(),
+                    accuracy_m: more.and_then(|more| more.accuracy_m),
+                    occupied: more.and_then(|more| more.occupied),
+                    route_id: more.and_then(|more| more.route_id.as_deref()),
+                    trip_id: more.and_then(|more| more.trip_id.as_deref()),
+                }
+            }
+            Details::Vehicle(vehicle) => Self::Vehicle {
                 make: vehicle.make.as_deref(),
                 model: vehicle.model.as_deref(),
                 year: vehicle.year,
                 fuel_type: vehicle.fuel_type.as_deref(),
             },
-            _ => unreachable!("only the two vehicle streams have vehicles"),
         }
     }
 }
@@ -93,7 +96,7 @@ struct TrailItem {
 }
 
 /// `citypulse:vehicle:trail:{id}`: an array, newest last.
-pub(crate) fn trail<'a>(id: &str, points: impl Iterator<Item = &'a TrailPoint>) -> Update {
+pub(crate) fn trail(id: &str, points: impl Iterator<Item = TrailPoint>) -> Update {
     let items: Vec<TrailItem> = points
         .map(|point| TrailItem {
             latitude: point.location.latitude,
