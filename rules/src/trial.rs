@@ -167,15 +167,9 @@ impl Trial {
     }
 
     fn merge_incidents(&mut self) {
-        let mut active = Vec::new();
-        let mut newest_us = i64::MIN;
-        for known in self.incidents.values() {
-            newest_us = newest_us.max(known.incident.updated_at_us);
-            if !known.is_over {
-                active.push(known.incident.clone());
-            }
-        }
-        Clusters::default().update(&self.rules, &active, newest_us, &mut self.steps);
+        let going_on = self.incidents.values().filter(|known| !known.is_over);
+        let active: Vec<ActiveIncident> = going_on.map(|known| known.incident.clone()).collect();
+        Clusters::default().update(&self.rules, &active, |_| None, &mut self.steps);
     }
 
     fn note_incident(&mut self, event: &Event) {
@@ -193,7 +187,6 @@ impl Trial {
                 location: incident.location,
                 severity: incident.severity(),
                 started_at_us,
-                updated_at_us: event.timestamp_us,
             },
             is_over: incident.status().is_over(),
         };

@@ -203,7 +203,11 @@ impl State {
         );
         combined.show_panes(&parts, watermarks_us, &self.streets, now_us, &mut output);
         let incidents = active_incidents(&parts, now_us);
-        combined.hooks.on_incidents(incidents.into_iter());
+        let heard_us = |id: &str| {
+            let (latest, _) = newest_of(&parts, Stream::EmergencyIncidentData, id)?;
+            Some(latest.order.0)
+        };
+        combined.hooks.on_incidents(incidents.into_iter(), heard_us);
         output.alerts = combined.hooks.take_steps();
         drop(parts);
         combined.remotes = remotes;
