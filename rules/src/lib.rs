@@ -37,7 +37,7 @@ pub use rule::Rule;
 pub use set::RuleSet;
 pub use step::{AlertStep, Status};
 pub use stored::{StoredRule, TOPIC};
-pub use trial::Trial;
+pub use trial::{Trial, TrialFix, TrialSegment};
 
 /// Limits on what people may write; each is named where it is exceeded.
 pub mod limits {

@@ -96,13 +96,15 @@ impl AlertStep {
     /// The id of the event that records this step. It follows from the alert and
     /// the step, so that a step that is said again is known to be the same.
     pub fn event_id(&self) -> Uuid {
-        // Merged incidents are told apart by who belongs to them: what is merged
-        // does not depend on the order in which partitions were read.
-        let told_apart_by = match self.sources.is_empty() {
-            true => self.at_us.to_string(),
-            false => self.sources.join("\n"),
-        };
-        let name = format!("{} {told_apart_by}", self.status.name());
+        let mut name = format!("{} {}", self.status.name(), self.at_us);
+        // Steps about merged incidents may be of one time. An end is one, whoever
+        // was told to be part of it last: a replay may have seen fewer moments.
+        if self.status != Status::Cleared {
+            for source in &self.sources {
+                name.push('\n');
+                name.push_str(source);
+            }
+        }
         Uuid::new_v5(&self.alert_id, name.as_bytes())
     }
 

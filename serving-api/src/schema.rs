@@ -347,6 +347,8 @@ pub struct LayerLag {
     pub partition: i32,
     /// The offset that the layer reads next.
     pub position: i64,
+    /// For how long that has not been looked up because the hot store does not answer, seconds; 0 while it does.
+    pub position_age_s: f64,
     /// The offset that the next event will get.
     pub end: i64,
     /// Events that the layer has still to do.

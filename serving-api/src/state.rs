@@ -65,6 +65,8 @@ pub(crate) struct Shared {
     /// Held while a fence is written: its id must be free, and the number of all
     /// bounded, when it is.
     pub fence_writes: tokio::sync::Mutex<()>,
+    /// The same while a rule is written.
+    pub rule_writes: tokio::sync::Mutex<()>,
     /// One permit per KiB of ingest being worked on.
     pub ingest_room: Arc<Semaphore>,
     pub websockets: Arc<WebSocketCount>,
@@ -88,6 +90,7 @@ impl Shared {
             reachability: Reachability::default(),
             lag: LagCache::default(),
             fence_writes: tokio::sync::Mutex::default(),
+            rule_writes: tokio::sync::Mutex::default(),
             ingest_room: Arc::new(Semaphore::new(room_bytes.div_ceil(1024))),
             websockets: Arc::new(WebSocketCount::new(config.websockets_max)),
             sessions: TaskTracker::new(),

@@ -1,26 +1,30 @@
 //! Trying a rule on what has come in lately: events from the lake and the log's
-//! tail, in the log's order, through the engine that runs live.
+//! tail, in the log's order, judged as the speed layer judges them, through the
+//! engine that runs live.
+
+mod judge;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::json::LineDelimitedWriter;
-use axum::http::StatusCode;
+use events::Stream;
 use events::time::{format_rfc3339, parse_rfc3339_us};
-use events::{Body, Event, Location, Stream};
+use fences::FenceIndex;
 use futures::StreamExt;
+use hot_store::Kind;
 use lake::query::{Freshness, QueryError};
-use rules::{AlertStep, Rule, RuleSet, SegmentFact, Status, Trial};
-use serde::Serialize;
+use rules::{AlertStep, Rule, RuleSet, Status, Trial, TrialSegment};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use streets::StreetNetwork;
 use utoipa::ToSchema;
 
 use crate::json::now_us;
 use crate::problem::Problem;
 use crate::sql::problem;
 use crate::state::App;
+use judge::Judge;
 
 /// How far back, microseconds.
 const SPAN_US: i64 = 3_600_000_000;
@@ -28,8 +32,8 @@ const SPAN_US: i64 = 3_600_000_000;
 const EVENTS_MAX: i64 = 200_000;
 /// The most alerts in an answer.
 const ALERTS_MAX: usize = 1_000;
-/// As the speed layer does by default: farther from every street is off them.
-const MATCH_DISTANCE_M: f64 = 30.0;
+/// What is not as it was then.
+const FENCES_OF_TODAY: &str = "fences are as they are now, not as they were then";
 
 /// What a rule would have said.
 #[derive(Debug, Serialize, ToSchema)]
@@ -45,6 +49,9 @@ pub(crate) struct TrialReport {
     whole_hour: bool,
     /// How many alerts there would have been; at most 1000 are listed.
     alert_count: usize,
+    /// What may have been different live, if anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'static str>,
     /// The alerts, the first raised first.
     alerts: Vec<TrialAlert>,
 }
@@ -81,28 +88,28 @@ struct TrialAlert {
 
 /// Runs `rule` over the last hour of its streams.
 pub(crate) async fn run(app: &App, rule: Rule) -> Result<TrialReport, Problem> {
-    if rule.is_over_fences() {
-        let detail = "field \"source.built_in\": rules over fences cannot be tried on the past: \
-                      which fences there were is not kept with the events";
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail));
-    }
     let streams = rule.streams();
+    let note = rule.is_over_fences().then_some(FENCES_OF_TODAY);
     let mut document = rule.document().clone();
     document.enabled = true;
     let rule = Rule::new(document).map_err(|invalid| Problem::internal(&invalid))?;
-    let mut trial = Trial::new(Arc::new(RuleSet::new([Arc::new(rule)])));
+    let trial = Trial::new(Arc::new(RuleSet::new([Arc::new(rule)])));
+    let mut judge = judge_of(app, trial).await?;
     let to_us = now_us();
     let mut from_us = to_us - SPAN_US;
     for stream in &streams {
         from_us = from_us.max(start_within_bound(app, *stream, from_us, to_us).await?);
     }
     for stream in streams {
-        trial = fold_stream(app, stream, from_us, trial).await?;
+        judge = fold_stream(app, stream, from_us, judge).await?;
     }
+    let trial = judge.into_trial();
     let events = trial.events();
-    let steps = tokio::task::spawn_blocking(move || trial.finish())
-        .await
-        .map_err(|error| Problem::internal(&error))?;
+    let known = app.clone();
+    let finished = tokio::task::spawn_blocking(move || {
+        trial.finish(to_us, |segment| segment_of(&known, segment))
+    });
+    let steps = finished.await.map_err(|error| Problem::internal(&error))?;
     let alerts = alerts_of(&steps);
     Ok(TrialReport {
         from: format_rfc3339(from_us),
@@ -110,7 +117,58 @@ pub(crate) async fn run(app: &App, rule: Rule) -> Result<TrialReport, Problem> {
         events,
         whole_hour: from_us == to_us - SPAN_US,
         alert_count: alerts.len(),
+        note,
         alerts: alerts.into_iter().take(ALERTS_MAX).collect(),
+    })
+}
+
+/// Judges with the speed layer's settings; with the fences of now where the rule
+/// asks for fences.
+async fn judge_of(app: &App, trial: Trial) -> Result<Judge, Problem> {
+    let mut index = FenceIndex::default();
+    if trial.needs_fences() {
+        if !app.deps.fences.is_loaded() {
+            let detail = "the fences are not read yet, the event log is away or has just come up";
+            return Err(Problem::unavailable(detail));
+        }
+        let app = app.clone();
+        let built = tokio::task::spawn_blocking(move || index_of(&app));
+        index = built.await.map_err(|error| Problem::internal(&error))?;
+    }
+    let config = app.deps.audit.config();
+    Ok(Judge::new(config, app.deps.streets.clone(), index, trial))
+}
+
+/// The fences, those around vehicles where these are now.
+fn index_of(app: &App) -> FenceIndex {
+    let mut index = FenceIndex::default();
+    for (id, entry) in app.deps.fences.entries() {
+        if let Err(error) = index.put(entry.value, i64::MIN) {
+            tracing::warn!(fence = %id, %error, "a fence is left out of the trial of a rule");
+        }
+    }
+    let anchors: Vec<String> = index.anchors().map(str::to_owned).collect();
+    for anchor in anchors {
+        let vehicles = app.mirror.table(Kind::Vehicle);
+        if let Some(location) = vehicles.get(&anchor).and_then(|vehicle| vehicle.location) {
+            index.move_anchor(&anchor, location);
+        }
+    }
+    index
+}
+
+/// A street's free flow as the speed layer has learned it, where it is shown.
+fn segment_of(app: &App, id: &str) -> Option<TrialSegment> {
+    #[derive(Deserialize)]
+    struct Road {
+        free_flow_speed: f64,
+    }
+    let segment = app.deps.streets.segment(app.deps.streets.by_id(id)?);
+    let road = app.mirror.value(Kind::Road, id);
+    let road = road.and_then(|road| serde_json::from_slice::<Road>(&road).ok());
+    Some(TrialSegment {
+        free_flow_kmh: road.map_or(segment.free_flow_kmh, |road| road.free_flow_speed),
+        location: segment.line.get(segment.line.len() / 2).copied(),
     })
 }
 
@@ -139,8 +197,8 @@ async fn fold_stream(
     app: &App,
     stream: Stream,
     from_us: i64,
-    mut trial: Trial,
-) -> Result<Trial, Problem> {
+    mut judge: Judge,
+) -> Result<Judge, Problem> {
     // A burst may lie in the part that is looked at: bounded all the same.
     let sql = format!(
         "SELECT * FROM {stream} WHERE appended_at >= TIMESTAMP '{}' \
@@ -148,19 +206,16 @@ async fn fold_stream(
         format_rfc3339(from_us),
         EVENTS_MAX * 2
     );
-    let mut partition = None;
     for batch in batches(app, &sql).await? {
-        let streets = app.deps.streets.clone();
         let folded = tokio::task::spawn_blocking(move || {
-            let rows = rows_of(std::slice::from_ref(&batch))?;
-            for row in rows {
-                fold_row(stream, row, &streets, &mut partition, &mut trial);
+            for row in rows_of(std::slice::from_ref(&batch))? {
+                fold_row(stream, row, &mut judge);
             }
-            Ok((trial, partition))
+            Ok(judge)
         });
-        (trial, partition) = folded.await.map_err(|error| Problem::internal(&error))??;
+        judge = folded.await.map_err(|error| Problem::internal(&error))??;
     }
-    Ok(trial)
+    Ok(judge)
 }
 
 async fn batches(app: &App, sql: &str) -> Result<Vec<RecordBatch>, Problem> {
@@ -193,22 +248,17 @@ fn rows_of(batches: &[RecordBatch]) -> Result<Vec<Map<String, Value>>, Problem> 
         .map_err(|error| Problem::internal(&error))
 }
 
-fn fold_row(
-    stream: Stream,
-    mut row: Map<String, Value>,
-    streets: &StreetNetwork,
-    partition: &mut Option<(Stream, i64)>,
-    trial: &mut Trial,
-) {
+fn fold_row(stream: Stream, mut row: Map<String, Value>, judge: &mut Judge) {
     let mut take = |name: &str| row.remove(name);
-    let number = take("log_partition").and_then(|value| value.as_i64());
+    let whole = |value: Option<Value>| value.and_then(|value| value.as_i64());
+    let partition = whole(take("log_partition")).unwrap_or_default();
+    let offset = whole(take("log_offset")).unwrap_or_default();
     let appended = take("appended_at");
     let appended_at_us = appended
         .as_ref()
         .and_then(Value::as_str)
         .and_then(parse_rfc3339_us)
         .unwrap_or_default();
-    take("log_offset");
     take("date");
     let extra = take("extra");
     if let Some(Ok(Value::Object(extra))) = extra
@@ -218,41 +268,13 @@ fn fold_row(
     {
         row.extend(extra);
     }
-    let here = number.map(|number| (stream, number));
-    if *partition != here {
-        *partition = here;
-        trial.begin_partition();
-    }
     let Ok(json) = serde_json::to_vec(&row) else {
         return;
     };
     // What is in the table was decoded once: it decodes again.
     match events::decode(stream, &json, appended_at_us) {
-        Ok(event) => {
-            let segment = match trial.needs_segments() {
-                true => place_of(&event)
-                    .and_then(|(place, heading)| streets.nearest(place, heading, MATCH_DISTANCE_M)),
-                false => None,
-            };
-            let segment = segment.map(|found| {
-                let segment = streets.segment(found.segment);
-                SegmentFact {
-                    id: &segment.id,
-                    limit_kmh: segment.free_flow_kmh,
-                    free_flow_kmh: segment.free_flow_kmh,
-                }
-            });
-            trial.fold(&event, appended_at_us, segment);
-        }
+        Ok(event) => judge.fold((stream, partition), &event, offset, appended_at_us),
         Err(error) => tracing::warn!(%stream, %error, "a row of the table is no event"),
-    }
-}
-
-fn place_of(event: &Event) -> Option<(Location, Option<f64>)> {
-    match &event.body {
-        Body::Gps(gps) => Some((gps.location, gps.direction_deg)),
-        Body::Vehicle(vehicle) => Some((vehicle.location, vehicle.direction_deg)),
-        _ => None,
     }
 }
 

@@ -37,9 +37,10 @@ pub(super) fn of_event<'a>(
             let Body::Weather(weather) = &event.body else {
                 return None;
             };
-            // The station's own index where it measures no pollutant.
+            // Of all pollutants and the station's own index the worst counts.
             let index = aqi::of_readings(weather).map(|air| f64::from(air.index));
-            compared(rule, index.or(weather.air_quality_index)?)
+            let worst = index.into_iter().chain(weather.air_quality_index);
+            compared(rule, worst.reduce(f64::max)?)
         }
         Measure::OutOfRange { value, low, high } => {
             within(rule, value.value(event, None)?, *low, *high)

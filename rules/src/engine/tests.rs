@@ -230,6 +230,26 @@ fn air_and_readings_out_of_range_are_told() {
 }
 
 #[test]
+fn a_stations_own_index_counts_beside_its_pollutants() {
+    let index_of = |pm25, air_quality_index| {
+        let mut engine = of_platform();
+        let mut out = Vec::new();
+        let air = Weather {
+            pm25,
+            air_quality_index,
+            ..Weather::default()
+        };
+        let event = &weather(0, air, None);
+        engine.on_reading(&Reading { event }, &mut out);
+        out.first().and_then(|step| step.value)
+    };
+    assert_eq!(index_of(Some(12.0), Some(300.0)), Some(300.0));
+    assert_eq!(index_of(Some(55.5), Some(20.0)), Some(151.0));
+    assert_eq!(index_of(None, Some(300.0)), Some(300.0));
+    assert_eq!(index_of(Some(5.0), Some(20.0)), None);
+}
+
+#[test]
 fn a_grave_incident_is_told_until_it_is_over() {
     let mut engine = of_platform();
     let mut out = Vec::new();

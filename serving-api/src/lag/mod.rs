@@ -27,6 +27,10 @@ const KEPT_FOR: Duration = Duration::from_secs(1);
 /// A back end that takes longer is told as not available.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
+/// The hot store is not waited for longer where its positions are known from
+/// before; well within [`ANSWER_MAX`], as others are asked too.
+const HOT_MAX: Duration = Duration::from_secs(2);
+
 /// Without requests it is looked this often, so that ages are known when asked.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -40,7 +44,15 @@ pub(crate) struct LagCache(Mutex<Kept>);
 #[derive(Default)]
 struct Kept {
     rows: Option<(Instant, Vec<LayerLag>)>,
+    looks: Looks,
+}
+
+/// What is known from looks before.
+#[derive(Default)]
+struct Looks {
     ages: Ages,
+    /// Positions of the speed layer, and when they were read.
+    speed: Option<(Instant, HashMap<TopicPartition, Offset>)>,
 }
 
 /// Looks until `stop`.
@@ -68,7 +80,7 @@ impl LagCache {
         {
             return Ok(rows.clone());
         }
-        let asked = tokio::time::timeout(ANSWER_MAX, ask(app, &mut kept.ages)).await;
+        let asked = tokio::time::timeout(ANSWER_MAX, ask(app, &mut kept.looks)).await;
         let rows = asked.unwrap_or_else(|_| {
             Err(away(
                 "a back end",
@@ -81,13 +93,30 @@ impl LagCache {
     }
 }
 
-async fn ask(app: &Shared, ages: &mut Ages) -> Result<Vec<LayerLag>, Problem> {
+async fn ask(app: &Shared, looks: &mut Looks) -> Result<Vec<LayerLag>, Problem> {
     let deps = &app.deps;
-    let speed = deps
-        .hot
-        .positions("speed")
-        .await
-        .map_err(|error| away("hot store", &error))?;
+    let Looks { ages, speed } = looks;
+    let answer = tokio::time::timeout(HOT_MAX, deps.hot.positions("speed")).await;
+    let error = match answer {
+        Ok(Ok(positions)) => {
+            *speed = Some((Instant::now(), positions));
+            None
+        }
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(_) => Some(format!("no answer within {HOT_MAX:?}")),
+    };
+    let Some((read, speed)) = &*speed else {
+        return Err(away("hot store", &error.unwrap_or_default()));
+    };
+    // While the hot store is away nothing can be saved there: what was read last
+    // still holds, and the log grows on.
+    let read_s = match &error {
+        Some(error) => {
+            tracing::debug!(%error, "positions of the speed layer are from before");
+            read.elapsed().as_secs_f64()
+        }
+        None => 0.0,
+    };
     let mut rows = Vec::new();
     for (stream, topic) in deps.topics.iter() {
         // The log first: a layer that moves on meanwhile is not behind.
@@ -106,7 +135,10 @@ async fn ask(app: &Shared, ages: &mut Ages) -> Result<Vec<LayerLag>, Problem> {
             ages.observe(&bounds.partition, bounds.end, now_us);
         }
         if !NOT_OF_SPEED.contains(&stream) {
-            rows.extend(bounds.iter().map(|bounds| row("speed", bounds, &speed)));
+            rows.extend(bounds.iter().map(|bounds| LayerLag {
+                position_age_s: read_s,
+                ..row("speed", bounds, speed)
+            }));
         }
         rows.extend(bounds.iter().map(|bounds| row("batch", bounds, &batch)));
     }
@@ -134,7 +166,8 @@ fn fill_seconds(rows: &mut [LayerLag], mirror: &Mirror, ages: &Ages) {
     let now_us = now_us();
     for row in rows.iter_mut().filter(|row| row.lag_events > 0) {
         let partition = partition_of(row);
-        let own = (row.layer == "speed")
+        // What a process said before the hot store went away is not so any more.
+        let own = (row.layer == "speed" && row.position_age_s == 0.0)
             .then(|| mirror.value(Kind::Lag, &partition.to_string()))
             .flatten();
         let own = own.and_then(|json| serde_json::from_slice::<OwnLag>(&json).ok());
@@ -164,6 +197,7 @@ fn row(
         topic: partition.topic.to_string(),
         partition: partition.partition,
         position,
+        position_age_s: 0.0,
         end: bounds.end,
         lag_events,
         lag_seconds: (lag_events == 0).then_some(0.0),

@@ -1,5 +1,7 @@
 //! Alerts: what was raised, and who has seen it.
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -24,6 +26,7 @@ const LIMIT_DEFAULT: usize = 1000;
 const BODY_BYTES_MAX: usize = 16 * 1024;
 const AUTHOR_CHARACTERS_MAX: usize = 120;
 const NOTE_CHARACTERS_MAX: usize = 1000;
+const SUBJECT_CHARACTERS_MAX: usize = 512;
 
 const STATUSES: [&str; 5] = ["active", "raised", "updated", "acknowledged", "cleared"];
 const SEVERITIES: [&str; 4] = ["Critical", "High", "Medium", "Low"];
@@ -47,6 +50,8 @@ pub(crate) struct AcknowledgeRequest {
     params(
         ("status" = Option<String>, Query, description = "active, raised, updated, acknowledged or cleared", example = "active"),
         ("severity" = Option<String>, Query, description = "Critical, High, Medium or Low"),
+        ("rule" = Option<String>, Query, description = "The rule's id", example = "overspeed"),
+        ("subject" = Option<String>, Query, description = "What they are about: a device, an incident, a segment, ..."),
         ("limit" = Option<usize>, Query, description = "At most this many", minimum = 1, maximum = 10000)
     ),
     responses((status = 200, body = Vec<Alert>), (status = 422, body = Problem))
@@ -58,22 +63,29 @@ pub(crate) async fn alerts(
     let mut params = Params::new(query.as_deref());
     let status = params.one_of("status", &STATUSES)?;
     let severity = params.one_of("severity", &SEVERITIES)?;
+    let rule = params.text("rule", rules::limits::ID_CHARACTERS_MAX)?;
+    let subject = params.text("subject", SUBJECT_CHARACTERS_MAX)?;
     let limit = params.number("limit", 1..=LIST_LIMIT_MAX, LIMIT_DEFAULT)?;
     params.finish()?;
+    let takes_all = status.is_none() && severity.is_none() && rule.is_none() && subject.is_none();
     let wanted = |value: &Bytes| {
-        if status.is_none() && severity.is_none() {
+        if takes_all {
             return true;
         }
-        let Some(alert) = AlertState::from_json(value) else {
+        let Ok(alert) = serde_json::from_slice::<Shown<'_>>(value) else {
             return false;
         };
         let shown = match status {
-            Some("active") => alert.is_active(),
-            // Of an acknowledged alert only that is shown.
-            Some(status) => shown_status(value) == Some(status),
+            Some("active") => alert.status != "cleared",
+            Some(status) => alert.status == status,
             None => true,
         };
-        shown && severity.is_none_or(|severity| alert.severity.eq_ignore_ascii_case(severity))
+        shown
+            && severity.is_none_or(|severity| alert.severity.eq_ignore_ascii_case(severity))
+            && rule.as_deref().is_none_or(|rule| alert.rule == rule)
+            && subject
+                .as_deref()
+                .is_none_or(|subject| alert.subject == subject)
     };
     let values = app.mirror.values(Kind::Alert, usize::MAX);
     let values: Vec<Bytes> = values.into_iter().filter(wanted).take(limit).collect();
@@ -158,12 +170,15 @@ fn read_request(body: &[u8]) -> Result<AcknowledgeRequest, Problem> {
     Ok(request)
 }
 
-/// The status as it is shown.
-fn shown_status(value: &[u8]) -> Option<&'static str> {
-    #[derive(Deserialize)]
-    struct Shown<'a> {
-        status: &'a str,
-    }
-    let shown: Shown<'_> = serde_json::from_slice(value).ok()?;
-    STATUSES.into_iter().find(|status| *status == shown.status)
+/// What lists of alerts are filtered by.
+#[derive(Deserialize)]
+struct Shown<'a> {
+    #[serde(borrow)]
+    status: Cow<'a, str>,
+    #[serde(borrow)]
+    severity: Cow<'a, str>,
+    #[serde(borrow)]
+    rule: Cow<'a, str>,
+    #[serde(borrow)]
+    subject: Cow<'a, str>,
 }

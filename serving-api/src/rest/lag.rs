@@ -11,6 +11,8 @@ use crate::state::App;
 /// How far each layer is behind the log
 ///
 /// Per layer, topic and partition, in events and in seconds; at most a second old.
+/// While the hot store does not answer, the speed layer can save nothing there: its
+/// positions are those of before, and `position_age_s` says how old they are.
 #[utoipa::path(
     get, path = "/api/lag", tag = "service",
     responses((status = 200, body = Vec<LayerLag>), (status = 503, body = Problem))

@@ -10,6 +10,7 @@ use event_log::registry::Edit;
 use events::time::format_rfc3339;
 use rules::{Invalid, Rule, RuleDocument, StoredRule, built_in, limits};
 use serde::Serialize;
+use tokio::sync::MutexGuard;
 use utoipa::ToSchema;
 
 use super::without_params;
@@ -136,6 +137,7 @@ pub(crate) async fn create(
         document.id = format!("rule-{}", uuid::Uuid::new_v4().simple());
     }
     check_loaded(&app)?;
+    let writing = app.rule_writes.lock().await;
     if app.deps.rules.get(&document.id).is_some() || built_in(&document.id).is_some() {
         let detail = format!(
             "there is a rule {} already; replace it with PUT",
@@ -143,7 +145,7 @@ pub(crate) async fn create(
         );
         return Err(Problem::new(StatusCode::CONFLICT, detail));
     }
-    let view = store(&app, document, author).await?;
+    let view = store(&app, document, author, &writing).await?;
     let location = format!("/api/rules/{}", view.document.id);
     Ok((StatusCode::CREATED, [(LOCATION, location)], Json(view)).into_response())
 }
@@ -177,7 +179,8 @@ pub(crate) async fn replace(
         let expected = format!("{id:?}, as in the path, or nothing");
         return Err(Problem::unprocessable("field \"id\"", &got, &expected));
     }
-    store(&app, document, author).await.map(Json)
+    let writing = app.rule_writes.lock().await;
+    store(&app, document, author, &writing).await.map(Json)
 }
 
 /// Remove a rule
@@ -196,6 +199,7 @@ pub(crate) async fn delete(
 ) -> Result<StatusCode, Problem> {
     without_params(query.as_deref())?;
     check_loaded(&app)?;
+    let _writing = app.rule_writes.lock().await;
     if app.deps.rules.get(&id).is_none() {
         return Err(match built_in(&id) {
             Some(_) => Problem::new(
@@ -248,7 +252,8 @@ pub(crate) async fn disable(
 /// Try a rule on the last hour
 ///
 /// The alerts that it would have raised on the events that came in during the
-/// last hour, at most the newest 200,000 of a stream. Nothing is written.
+/// last hour, at most the newest 200,000 of a stream, judged as the speed layer
+/// judges them. Fences are as they are now. Nothing is written.
 #[utoipa::path(
     post, path = "/api/rules/{id}/test", tag = "watch",
     params(("id" = String, Path, description = "The rule's id", example = "overspeed")),
@@ -296,9 +301,10 @@ async fn switch(
 ) -> Result<Json<RuleView>, Problem> {
     let author = author(query)?;
     check_loaded(app)?;
+    let writing = app.rule_writes.lock().await;
     let mut document = find(app, id)?.document().clone();
     document.enabled = enabled;
-    store(app, document, author).await.map(Json)
+    store(app, document, author, &writing).await.map(Json)
 }
 
 /// The rule of that id, written or built in.
@@ -309,7 +315,13 @@ fn find(app: &App, id: &str) -> Result<Rule, Problem> {
     built_in(id).ok_or_else(|| unknown(id))
 }
 
-async fn store(app: &App, document: RuleDocument, author: String) -> Result<RuleView, Problem> {
+/// `_writing`: nobody else writes a rule meanwhile.
+async fn store(
+    app: &App,
+    document: RuleDocument,
+    author: String,
+    _writing: &MutexGuard<'_, ()>,
+) -> Result<RuleView, Problem> {
     let rule = Rule::new(document).map_err(refused)?;
     check_loaded(app)?;
     let is_new = app.deps.rules.get(rule.id()).is_none();

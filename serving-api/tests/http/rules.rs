@@ -249,11 +249,155 @@ async fn a_rule_is_tried_on_the_last_hour_and_raises_nothing() {
         .await;
     assert!(windows["alert_count"].as_u64() >= Some(1), "{windows}");
     assert_eq!(server.post("/api/rules/nobody/test", "").await.0, 404);
-    assert_eq!(
-        server.post("/api/rules/geofence-enter/test", "").await.0,
-        422
-    );
     assert_eq!(server.get_json("/api/alerts").await.1, json!([]));
+}
+
+/// Microseconds since the epoch at which a minute began that has ended.
+fn ended_minute_us(minutes_ago: i64) -> i64 {
+    const MINUTE_US: i64 = 60_000_000;
+    let now_us = chrono::Utc::now().timestamp_micros();
+    now_us - now_us.rem_euclid(MINUTE_US) - minutes_ago * MINUTE_US
+}
+
+fn fix(id: &str, device: &str, at_us: i64, place: [f64; 2], speed: f64) -> Value {
+    let at = events::time::format_rfc3339(at_us);
+    json!({"id": id, "device_id": device, "timestamp": at, "location": place, "speed": speed,
+           "vehicle_type": "taxi"})
+}
+
+async fn ingest_fixes(server: &Server, fixes: &[Value]) {
+    let lines: Vec<String> = fixes.iter().map(Value::to_string).collect();
+    let (status, report) = server.post("/api/ingest/gps_data", lines.join("\n")).await;
+    assert_eq!((status, &report["rejected"]), (202, &json!(0)), "{report}");
+}
+
+/// The subjects and values of the alerts of a trial.
+async fn tried(server: &Server, path: &str, rule: &str) -> (Vec<(String, Value)>, Value) {
+    let (status, report) = server.post(path, rule.to_owned()).await;
+    assert_eq!(status, 200, "{report}");
+    let alerts = report["alerts"].as_array().expect("a list").iter();
+    let alerts = alerts.map(|alert| {
+        let subject = alert["subject"].as_str().unwrap_or_default();
+        (subject.to_owned(), alert["value"].clone())
+    });
+    (alerts.collect(), report.clone())
+}
+
+#[tokio::test]
+async fn what_is_not_believed_live_is_not_in_a_trial() {
+    let server = ready().await;
+    let start_us = ended_minute_us(1);
+    let at = |second: i64| start_us + second * 1_000_000;
+    let here = [57.7, 11.97];
+    let mut inaccurate = fix("i2", "inaccurate", at(2), here, 150.0);
+    inaccurate["accuracy_m"] = json!(5000);
+    let mut fixes = vec![
+        fix("t1", "jumps", at(0), here, 30.0),
+        fix("t2", "jumps", at(1), [58.7, 11.97], 150.0),
+        fix("i1", "inaccurate", at(1), here, 30.0),
+        inaccurate,
+        fix("n1", "nowhere", at(3), [0.0, 0.0], 150.0),
+    ];
+    ingest_fixes(&server, &fixes).await;
+    let fast = json!({
+        "name": "Fast", "source": {"stream": "gps_data", "field": "speed"},
+        "comparison": ">", "threshold": 140, "severity": "High"
+    });
+    let (alerts, report) = tried(&server, "/api/rules/test", &fast.to_string()).await;
+    assert_eq!((alerts, &report["events"]), (vec![], &json!(5)));
+
+    fixes = vec![fix("f1", "fast", at(4), here, 150.0)];
+    ingest_fixes(&server, &fixes).await;
+    let (alerts, _) = tried(&server, "/api/rules/test", &fast.to_string()).await;
+    assert_eq!(alerts, [("fast".to_owned(), json!(150.0))]);
+}
+
+#[tokio::test]
+async fn what_is_sent_twice_counts_once_in_a_trial() {
+    let server = ready().await;
+    let start_us = ended_minute_us(1);
+    let fixes: Vec<Value> = (0..5)
+        .map(|number| {
+            let at_us = start_us + number * 1_000_000;
+            fix(&format!("e{number}"), "d", at_us, [57.7, 11.97], 30.0)
+        })
+        .collect();
+    ingest_fixes(&server, &fixes).await;
+    ingest_fixes(&server, &fixes).await;
+    let many = json!({
+        "name": "Many", "source": {"window": "city", "aggregate": "count", "size": "1m"},
+        "comparison": ">=", "threshold": 1, "severity": "Low"
+    });
+    let (alerts, report) = tried(&server, "/api/rules/test", &many.to_string()).await;
+    assert_eq!(alerts, [("speed".to_owned(), json!(5.0))]);
+    assert_eq!(report["events"], 10);
+}
+
+#[tokio::test]
+async fn parked_vehicles_are_no_congestion_in_a_trial() {
+    let streets = streets::StreetNetwork::gothenburg();
+    let line = &streets.segment(streets::SegmentIndex(0)).line;
+    let place = line[line.len() / 2];
+    let place = [place.latitude, place.longitude];
+    // Those that crawl are.
+    for (speed, congested) in [(0.0, 0), (4.0, 1)] {
+        let server = ready().await;
+        let minutes = (1..=6).rev().map(ended_minute_us);
+        let fixes: Vec<Value> = minutes
+            .flat_map(|start_us| (0..5).map(move |number| (start_us + 1_000_000, number)))
+            .map(|(at_us, number)| {
+                let device = format!("v{number}");
+                fix(&at_us.to_string(), &device, at_us, place, speed)
+            })
+            .collect();
+        ingest_fixes(&server, &fixes).await;
+        let path = "/api/rules/severe-congestion/test";
+        let (alerts, report) = tried(&server, path, "").await;
+        assert_eq!(
+            (alerts.len(), &report["events"]),
+            (congested, &json!(30)),
+            "{report}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_rule_over_fences_is_tried_on_the_fences_of_now() {
+    let server = ready().await;
+    let start_us = ended_minute_us(2);
+    let fixes: Vec<Value> = [(0, 57.71), (30, 57.7), (60, 57.71)]
+        .into_iter()
+        .map(|(second, latitude)| {
+            let at_us = start_us + second * 1_000_000;
+            fix(&format!("e{second}"), "t1", at_us, [latitude, 11.97], 30.0)
+        })
+        .collect();
+    ingest_fixes(&server, &fixes).await;
+    let path = "/api/rules/geofence-enter/test";
+    assert_eq!(tried(&server, path, "").await.0, []);
+    let fence = json!({
+        "id": "quay", "name": "Quay", "shape": {"type": "circle", "center": [11.97, 57.7], "radius_m": 250}
+    });
+    assert_eq!(server.post("/api/fences", fence.to_string()).await.0, 201);
+    let (alerts, report) = tried(&server, path, "").await;
+    assert_eq!(alerts, [("quay:t1".to_owned(), json!(0.0))]);
+    assert!(report["alerts"][0]["cleared_at"].is_string(), "{report}");
+    let note = report["note"].as_str().unwrap_or_default();
+    assert!(note.starts_with("fences are as they are now"), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_who_write_the_same_rule_at_once_one_is_refused() {
+    let server = ready().await;
+    let writing = (0..10).map(|_| server.post("/api/rules", fast("mine").to_string()));
+    let mut statuses: Vec<u16> = futures::future::join_all(writing)
+        .await
+        .into_iter()
+        .map(|(status, _)| status)
+        .collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses[..2], [201, 409]);
+    assert_eq!(statuses.last(), Some(&409));
 }
 
 fn alert(id: &str, severity: &str, status: &str) -> Value {
@@ -284,7 +428,7 @@ async fn with_alerts() -> Server {
 }
 
 #[tokio::test]
-async fn alerts_are_listed_by_status_and_severity() {
+async fn alerts_are_listed_by_what_they_are() {
     let server = with_alerts().await;
     let ids = async |query: &str| -> Vec<String> {
         let (status, body) = server.get_json(&format!("/api/alerts{query}")).await;
@@ -299,6 +443,10 @@ async fn alerts_are_listed_by_status_and_severity() {
     assert_eq!(ids("?status=active").await, ["c", "a"]);
     assert_eq!(ids("?status=cleared").await, ["b"]);
     assert_eq!(ids("?severity=high").await, ["a"]);
+    assert_eq!(ids("?rule=overspeed&status=active").await, ["c", "a"]);
+    assert_eq!(ids("?rule=other").await, [""; 0]);
+    assert_eq!(ids("?subject=t1&severity=Low").await, ["b"]);
+    assert_eq!(ids("?subject=t2").await, [""; 0]);
     assert_eq!(ids("?limit=1").await, ["c"]);
     let (status, problem) = server.get_json("/api/alerts?status=open").await;
     let expected = "query parameter \"status\": got \"open\", expected one of active, raised, updated, acknowledged, cleared";

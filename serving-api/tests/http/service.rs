@@ -365,6 +365,60 @@ async fn lag_is_what_the_layers_have_still_to_do() {
 }
 
 #[tokio::test]
+async fn lag_grows_while_the_hot_store_is_away() {
+    let hot = FailingStore::new(false);
+    let server = start_with(Setup {
+        hot: Some(hot.clone()),
+        ..Setup::default()
+    })
+    .await;
+    let of_speed = |rows: &serde_json::Value| -> Vec<serde_json::Value> {
+        let rows = rows.as_array().into_iter().flatten();
+        rows.filter(|row| row["layer"] == "speed" && row["topic"] == "vehicle_data")
+            .cloned()
+            .collect()
+    };
+    let behind = |rows: &serde_json::Value| -> i64 {
+        let rows = of_speed(rows);
+        rows.iter()
+            .filter_map(|row| row["lag_events"].as_i64())
+            .sum()
+    };
+    let ingest = async |number: usize| {
+        let event = crate::common::event(number).to_string();
+        assert_eq!(server.post("/api/ingest/vehicle_data", event).await.0, 202);
+    };
+    ingest(0).await;
+    let rows = server
+        .get_until("/api/lag", |_, rows| behind(rows) == 1)
+        .await;
+    assert!(
+        of_speed(&rows)
+            .iter()
+            .all(|row| row["position_age_s"] == 0.0)
+    );
+
+    hot.is_away.store(true, Ordering::Relaxed);
+    ingest(50).await;
+    let rows = server
+        .get_until("/api/lag", |_, rows| behind(rows) == 2)
+        .await;
+    for row in of_speed(&rows) {
+        assert!(row["position_age_s"].as_f64() > Some(0.0), "{row}");
+        assert!(
+            row["lag_events"] == 0 || row["lag_seconds"].is_f64(),
+            "{row}"
+        );
+    }
+    hot.is_away.store(false, Ordering::Relaxed);
+    let is_back = |_, rows: &serde_json::Value| {
+        let mut rows = of_speed(rows).into_iter();
+        rows.all(|row| row["position_age_s"] == 0.0)
+    };
+    server.get_until("/api/lag", is_back).await;
+}
+
+#[tokio::test]
 async fn end_is_orderly_and_quick_also_with_open_websockets() {
     let server = start().await;
     let mut socket = server.socket().await;

@@ -65,8 +65,13 @@ impl CityHooks {
         self.engines[group as usize].on_time(watermark_us, &mut self.steps);
     }
 
-    /// All incidents that go on, each once.
-    pub(crate) fn on_incidents<'a>(&mut self, incidents: impl Iterator<Item = (&'a Latest, i64)>) {
+    /// All incidents that go on, each once; `heard_us` is when any, over or not,
+    /// was last heard of.
+    pub(crate) fn on_incidents<'a>(
+        &mut self,
+        incidents: impl Iterator<Item = (&'a Latest, i64)>,
+        heard_us: impl Fn(&str) -> Option<i64>,
+    ) {
         let active: Vec<ActiveIncident> = incidents
             .filter_map(|(latest, started_at_us)| {
                 let Body::Incident(incident) = &latest.event.body else {
@@ -78,14 +83,11 @@ impl CityHooks {
                     location: incident.location,
                     severity: incident.severity(),
                     started_at_us,
-                    updated_at_us: latest.order.0,
                 })
             })
             .collect();
-        let newest_us = active.iter().map(|incident| incident.updated_at_us).max();
-        let newest_us = newest_us.unwrap_or(i64::MIN);
         self.clusters
-            .update(&self.rules, &active, newest_us, &mut self.steps);
+            .update(&self.rules, &active, heard_us, &mut self.steps);
     }
 
     /// What the rules said since the last call.

@@ -244,7 +244,11 @@ impl State {
         );
         combined.close_panes(&parts, watermarks_us, &self.streets, now_us);
         let incidents = active_incidents(&parts, now_us);
-        combined.hooks.on_incidents(incidents.into_iter());
+        let heard_us = |id: &str| {
+            let (latest, _) = newest_of(&parts, Stream::EmergencyIncidentData, id)?;
+            Some(latest.order.0)
+        };
+        combined.hooks.on_incidents(incidents.into_iter(), heard_us);
         let alerts = combined.hooks.take_steps();
         drop(parts);
         combined.remotes = remotes;

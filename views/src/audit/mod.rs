@@ -62,7 +62,8 @@ impl Default for AuditConfig {
 }
 
 impl AuditConfig {
-    pub(crate) fn lateness_us(&self, stream: Stream) -> i64 {
+    /// How long the windows of a stream wait, microseconds.
+    pub fn lateness_us(&self, stream: Stream) -> i64 {
         self.lateness_us.get(&stream).copied().unwrap_or(60_000_000)
     }
 }
@@ -105,6 +106,11 @@ impl Auditor {
             config,
             turn: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// How the speed layer judges.
+    pub fn config(&self) -> &AuditConfig {
+        &self.config
     }
 
     /// Compares the windows of the last `hours`, back from the newest event that is
