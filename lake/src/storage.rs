@@ -2,26 +2,19 @@
 
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
-use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
+use object_store::ObjectStore;
 use object_store::limit::LimitStore;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 use url::Url;
 
 use crate::{Error, LakeConfig, Result, S3Options, Table};
 
 /// Requests in flight at once, of all readers and writers of this process.
 const MAX_REQUESTS: usize = 64;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-/// Short, because whoever called retries with a backoff of their own.
-const RETRY_TIMEOUT: Duration = Duration::from_secs(10);
-const MAX_RETRIES: usize = 3;
 
 /// The place where the lake lies.
 #[derive(Clone)]
@@ -94,7 +87,9 @@ impl Storage {
             .host_str()
             .filter(|bucket| !bucket.is_empty())
             .ok_or_else(|| configuration(shown, "names no bucket; write s3://bucket/prefix"))?;
-        let store = s3_builder(bucket, shown, options)?
+        let store = options
+            .client(bucket)
+            .map_err(|reason| configuration(shown, reason))?
             .build()
             .map_err(|error| configuration(shown, error.to_string()))?;
         let prefix = url.path().trim_matches('/');
@@ -219,59 +214,6 @@ impl Storage {
             reason,
         }
     }
-}
-
-fn s3_builder(bucket: &str, shown: &str, options: &S3Options) -> Result<AmazonS3Builder> {
-    let client = ClientOptions::new()
-        .with_connect_timeout(CONNECT_TIMEOUT)
-        .with_timeout(REQUEST_TIMEOUT)
-        .with_allow_http(options.allow_http);
-    let retry = RetryConfig {
-        backoff: BackoffConfig {
-            init_backoff: Duration::from_millis(100),
-            max_backoff: Duration::from_secs(2),
-            base: 2.0,
-        },
-        max_retries: MAX_RETRIES,
-        retry_timeout: RETRY_TIMEOUT,
-    };
-    let mut builder = AmazonS3Builder::new()
-        .with_bucket_name(bucket)
-        .with_region(options.region.as_deref().unwrap_or("us-east-1"))
-        .with_virtual_hosted_style_request(options.virtual_hosted_style)
-        // Delta's mutual exclusion: of two writers of one version one is refused.
-        .with_conditional_put(S3ConditionalPut::ETagMatch)
-        .with_client_options(client)
-        .with_retry(retry);
-    if let Some(endpoint) = &options.endpoint {
-        if endpoint.starts_with("http://") && !options.allow_http {
-            return Err(configuration(
-                shown,
-                format!(
-                    "endpoint {endpoint} is not encrypted; use https:// or set allow_http = true"
-                ),
-            ));
-        }
-        builder = builder.with_endpoint(endpoint.trim_end_matches('/'));
-    }
-    match (&options.access_key_id, &options.secret_access_key) {
-        (Some(key), Some(secret)) => {
-            builder = builder
-                .with_access_key_id(key)
-                .with_secret_access_key(secret);
-            if let Some(token) = &options.session_token {
-                builder = builder.with_token(token);
-            }
-        }
-        (None, None) if options.endpoint.is_none() => {} // the instance's own role on AWS
-        _ => {
-            return Err(configuration(
-                shown,
-                "needs both an access key id and a secret access key",
-            ));
-        }
-    }
-    Ok(builder)
 }
 
 fn configuration(url: &str, reason: impl Into<String>) -> Error {

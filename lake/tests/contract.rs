@@ -350,10 +350,17 @@ async fn wrong_key_or_bucket(mut place: Place) {
 
 #[tokio::test]
 async fn unusable_locations_are_refused_at_once() {
-    for url in ["ftp://host/folder", "s3://"] {
+    for (url, endpoint) in [
+        ("ftp://host/folder", None),
+        ("s3://", None),
+        ("s3://bucket", Some("127.0.0.1:9000")),
+    ] {
         let config = lake::LakeConfig {
             url: url.to_owned(),
-            ..lake::LakeConfig::default()
+            s3: lake::S3Options {
+                endpoint: endpoint.map(str::to_owned),
+                ..lake::S3Options::default()
+            },
         };
         let error = Lake::open(config).await.err().expect("refused");
         assert!(matches!(error, Error::Configuration { .. }), "{error}");

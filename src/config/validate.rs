@@ -1,5 +1,7 @@
 //! Values that are well formed and still make no sense.
 
+use lake::s3::{BadSetting, ENDPOINT_EXPECTED, check_setting, is_secret, parse_endpoint};
+
 use super::{Config, ConfigError};
 
 impl Config {
@@ -60,6 +62,7 @@ impl Config {
             });
         }
         self.validate_redis()?;
+        self.validate_s3()?;
         super::jobs::validate(&self.jobs)?;
         self.generators.validate().map_err(ConfigError::Senseless)
     }
@@ -121,6 +124,36 @@ impl Config {
             };
             if let Some(node) = nodes.iter().find(|node| !is_address(node)) {
                 return refuse(key, node.clone(), "host:port of each");
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_s3(&self) -> Result<(), ConfigError> {
+        let refuse = |key: &str, value: &str, expected: &str| {
+            Err(ConfigError::Value {
+                key: key.into(),
+                value: value.into(),
+                expected: expected.into(),
+            })
+        };
+        if let Some(endpoint) = &self.s3.endpoint
+            && parse_endpoint(endpoint).is_none()
+        {
+            return refuse("s3.endpoint", endpoint, ENDPOINT_EXPECTED);
+        }
+        for (name, value) in &self.s3.aws {
+            let key = format!("s3.aws.{name} (AWS_{})", name.to_uppercase());
+            let shown = if is_secret(name) { "********" } else { value };
+            match check_setting(name, value) {
+                Ok(()) => {}
+                Err(BadSetting::Expected(expected)) => return refuse(&key, shown, expected),
+                Err(BadSetting::HasField(field)) => {
+                    return refuse(&key, shown, &format!("it as s3.{field}"));
+                }
+                Err(BadSetting::Unknown) => {
+                    return refuse(&key, shown, "a setting that the S3 client knows");
+                }
             }
         }
         Ok(())
@@ -213,7 +246,7 @@ impl Config {
     /// Says which variables are missing and where those of `make stack` are.
     pub fn check_lake_keys(&self) -> Result<(), ConfigError> {
         let url = self.lake_url();
-        if !url.starts_with("s3://") {
+        if !url.starts_with("s3://") || self.s3.access().needs_no_key() {
             return Ok(());
         }
         let missing = match (&self.s3.access_key_id, &self.s3.secret_access_key) {
