@@ -194,6 +194,23 @@ impl Storage {
                 "the disk is full; free some space, writing resumes by itself".into(),
             );
         }
+        if text.contains("UnknownIssuer") {
+            return configuration(
+                &self.url,
+                "the server's certificate is of an authority that this machine does not know; name the \
+                 authority's own certificate, a PEM file, with s3.ca_file (AWS_CA_BUNDLE)",
+            );
+        }
+        if text.contains("invalid peer certificate") {
+            return configuration(
+                &self.url,
+                format!(
+                    "the server's certificate is not valid for s3.endpoint; mend the certificate or the \
+                     address ({})",
+                    short(&text)
+                ),
+            );
+        }
         self.unavailable(short(&text))
     }
 

@@ -275,6 +275,21 @@ async fn another_s3_keeps_the_contract() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn s3_with_a_certificate_of_an_own_authority_keeps_the_contract() {
+    let Some(mut place) = Place::tls_s3() else {
+        return;
+    };
+    run_all(&place).await;
+    place.config.s3.ca_file = None;
+    let lake = place.open().await;
+    for answer in [lake.refresh(TABLE).await.map(drop), lake.ping().await] {
+        let error = answer.expect_err("nobody knows the authority");
+        assert!(error.to_string().contains("s3.ca_file"), "{error}");
+        assert!(error.is_retryable());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_table_can_be_written() {
     let lake = Place::local();
     let lake = lake.open().await;
