@@ -16,6 +16,10 @@ use crate::{Error, LakeConfig, Result, S3Options, Table};
 /// Requests in flight at once, of all readers and writers of this process.
 const MAX_REQUESTS: usize = 64;
 
+/// As a file system says it.
+const READ_ONLY: &str = "(os error 30)";
+const NO_RIGHT: &str = "(os error 13)";
+
 /// The place where the lake lies.
 #[derive(Clone)]
 pub(crate) struct Storage {
@@ -211,12 +215,27 @@ impl Storage {
                 ),
             );
         }
+        if self.folder.is_some() {
+            if text.contains(READ_ONLY) {
+                return self.unavailable(
+                    "its file system is mounted read-only; mount it to be written, writing resumes by itself"
+                        .into(),
+                );
+            }
+            if text.contains(NO_RIGHT) {
+                return configuration(&self.url, self.denied(&text));
+            }
+        }
         self.unavailable(short(&text))
     }
 
     fn denied(&self, text: &str) -> String {
         if self.folder.is_some() {
-            format!("no right to read or write the folder: {}", short(text))
+            format!(
+                "no right to read or write in the folder; give it to the user who runs this, work \
+                 resumes by itself ({})",
+                short(text)
+            )
         } else {
             format!(
                 "the server refuses the access key; check key, secret and the bucket's policy ({})",
@@ -269,5 +288,29 @@ fn short(text: &str) -> String {
     match line.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => format!("{}...", &line[..end]),
         None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_that_refuses_is_said_in_a_sentence_and_waited_for() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let storage = Storage::open_local(folder.path()).expect("a folder");
+        for (code, expected) in [
+            (30, "mounted read-only"),
+            (13, "no right"),
+            (28, "disk is full"),
+        ] {
+            let source = std::io::Error::from_raw_os_error(code);
+            let error = storage.error(&object_store::Error::Generic {
+                store: "LocalFileSystem",
+                source: source.into(),
+            });
+            assert!(error.is_retryable(), "{error}");
+            assert!(error.to_string().contains(expected), "{error}");
+        }
     }
 }
