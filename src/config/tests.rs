@@ -242,6 +242,17 @@ fn a_lake_needs_no_key_where_requests_are_signed_otherwise() {
 }
 
 #[test]
+fn replaced_files_stay_as_long_as_jobs_may_read_them() {
+    let refused = |text: &str| file(text).unwrap_err().to_string();
+    let error = refused("[maintenance]\nvacuum_retain_hours = 5\n");
+    assert!(error.contains("6 to 8760 hours"), "{error}");
+    let job = "[[jobs]]\nname = \"a\"\nfile = \"a.sql\"\ncron = \"0 0 * * *\"\noutput = \"o\"\n\
+               timeout_s = 90000\n[maintenance]\nvacuum_retain_hours = 24\n";
+    let error = refused(job);
+    assert!(error.contains("25 to 8760 hours"), "{error}");
+}
+
+#[test]
 fn a_server_of_ones_own_needs_keys_and_the_error_says_where_they_are() {
     let stack = [
         ("CITYPULSE_LAKE__URL", "s3://citypulse/lake"),

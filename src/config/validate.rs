@@ -209,11 +209,12 @@ impl Config {
             in_range(key, minutes as f64, ok, "1 to 10080 minutes")?;
         }
         let hours = self.maintenance.vacuum_retain_hours;
+        let least = self.longest_job_hours();
         in_range(
             "maintenance.vacuum_retain_hours",
             hours as f64,
-            (1..=8_760).contains(&hours),
-            "1 to 8760 hours",
+            (least..=8_760).contains(&hours),
+            &format!("{least} to 8760 hours: a job may read an old version for {least} h"),
         )?;
         let memory = self.maintenance.compact_memory_mib;
         in_range(
@@ -236,6 +237,14 @@ impl Config {
             "16 to 65536 MiB",
         )?;
         Ok(())
+    }
+
+    /// How long a job may run that is configured or started by hand, in whole hours:
+    /// so long it may read files that were replaced meanwhile.
+    pub fn longest_job_hours(&self) -> u64 {
+        let by_hand = super::JobSection::default().timeout_s;
+        let configured = self.jobs.iter().map(|job| job.timeout_s).max();
+        configured.unwrap_or(0).max(by_hand).div_ceil(3600)
     }
 
     /// Whether the object store of the lake can be asked at all. A server other
