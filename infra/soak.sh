@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # The long form of the crash tests, on the embedded back ends and on real servers.
 # Of the batch layer: SOAK_SECONDS (default 600) at SOAK_RATE events/s (5000) with
-# SOAK_KILLS (5). Of the speed layer: CRASH_SECONDS (1800) at CRASH_RATE events/s (20000)
+# SOAK_KILLS (20). Of the speed layer: CRASH_SECONDS (1800) at CRASH_RATE events/s (20000)
 # with CRASH_KILLS (20), and a Redis that stands still for CRASH_PAUSE_SECONDS (60).
 . "$(dirname "$0")/lib.sh"
 export CITYPULSE_SOAK_SECONDS=${SOAK_SECONDS:-600}
 export CITYPULSE_SOAK_RATE=${SOAK_RATE:-5000}
-export CITYPULSE_SOAK_KILLS=${SOAK_KILLS:-5}
+export CITYPULSE_SOAK_KILLS=${SOAK_KILLS:-20}
 export CITYPULSE_CRASH_SECONDS=${CRASH_SECONDS:-1800}
 export CITYPULSE_CRASH_RATE=${CRASH_RATE:-20000}
 export CITYPULSE_CRASH_KILLS=${CRASH_KILLS:-20}
@@ -19,4 +19,5 @@ export CITYPULSE_TEST_PYTHON
 "$ROOT/infra/dashboard.sh"
 cd "$ROOT"
 cargo build --quiet --workspace --bins
-exec cargo test --workspace --test platform -- --test-threads=1 --nocapture seam exactness pressure
+exec cargo test --workspace --test platform -- --test-threads=1 --nocapture \
+  seam exactness exactly_once pressure

@@ -47,29 +47,41 @@ start_stack() {
   start_other_s3
 }
 
-# An S3 server of other make, for the lake's contract.
+# S3 servers for the lake's contract alone: one of other make, and one with a certificate
+# of an authority of its own.
 start_other_s3() {
-  OTHER_STACK_DIR=$(mktemp -d "${TMPDIR:-/tmp}/citypulse-test-stack.XXXXXX")
-  read -r OTHER_S3_PORT < <(free_ports 1)
-  other_stack start >&2
-  . "$OTHER_STACK_DIR/s3-credentials"
+  local name
+  for name in OTHER TLS; do
+    local folder=${name}_STACK_DIR port=${name}_S3_PORT
+    declare -g "$folder=$(mktemp -d "${TMPDIR:-/tmp}/citypulse-test-stack.XXXXXX")" "$port=$(free_ports 1)"
+    other_stack "$name" start >&2
+    . "${!folder}/s3-credentials"
+    export "CITYPULSE_TEST_${name}_S3_KEY=$S3_ACCESS_KEY" "CITYPULSE_TEST_${name}_S3_SECRET=$S3_SECRET_KEY"
+    export "CITYPULSE_TEST_${name}_S3_BUCKET=citypulse"
+  done
   export CITYPULSE_TEST_OTHER_S3_ENDPOINT=http://127.0.0.1:$OTHER_S3_PORT
-  export CITYPULSE_TEST_OTHER_S3_KEY=$S3_ACCESS_KEY
-  export CITYPULSE_TEST_OTHER_S3_SECRET=$S3_SECRET_KEY
-  export CITYPULSE_TEST_OTHER_S3_BUCKET=citypulse
+  export CITYPULSE_TEST_TLS_S3_ENDPOINT=https://127.0.0.1:$TLS_S3_PORT
+  export CITYPULSE_TEST_TLS_S3_CA=$TLS_STACK_DIR/s3-ca.crt
 }
 
+# other_stack OTHER|TLS VERB
 other_stack() {
-  STACK_S3=versitygw STACK_DIR=$OTHER_STACK_DIR S3_PORT=$OTHER_S3_PORT "$ROOT/infra/stack.sh" "$1" versitygw
+  case $1 in
+    OTHER) STACK_S3=versitygw STACK_DIR=$OTHER_STACK_DIR S3_PORT=$OTHER_S3_PORT "$ROOT/infra/stack.sh" "$2" versitygw ;;
+    TLS) S3_TLS=1 STACK_DIR=$TLS_STACK_DIR S3_PORT=$TLS_S3_PORT "$ROOT/infra/stack.sh" "$2" minio ;;
+  esac
 }
 
 stop_stack() {
   "$ROOT/infra/stack.sh" stop
   rm -rf "$STACK_DIR"
-  if [ -n "${OTHER_STACK_DIR:-}" ]; then
-    other_stack stop
-    rm -rf "$OTHER_STACK_DIR"
-  fi
+  local name folder
+  for name in OTHER TLS; do
+    folder=${name}_STACK_DIR
+    [ -n "${!folder:-}" ] || continue
+    other_stack "$name" stop
+    rm -rf "${!folder}"
+  done
 }
 
 dashboard_tests() { cd "$ROOT/dashboard" && NO_COLOR=1 npm test --silent; }

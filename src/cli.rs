@@ -384,6 +384,9 @@ pub struct VacuumArgs {
     /// Keep replaced files this long for readers in other processes [default: 48]
     #[arg(long, value_name = "N", value_parser = flags::retain_hours)]
     pub retain_hours: Option<u64>,
+    /// Also keep them for a shorter time than a job may run that reads them
+    #[arg(long)]
+    pub force: bool,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -394,8 +397,12 @@ pub struct RetentionArgs {
     /// Say what would be removed and change nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Print rules by which S3 moves old files to cheaper storage, as JSON
-    #[arg(long, conflicts_with_all = ["dry_run", "table"])]
+    /// Also remove rows that arrived less than retention.grace_days ago
+    #[arg(long)]
+    pub no_grace: bool,
+    /// Print rules by which AWS S3 moves old files to cheaper storage, as JSON; other
+    /// servers have other storage classes
+    #[arg(long, conflicts_with_all = ["dry_run", "table", "no_grace"])]
     pub lifecycle: bool,
 }
 

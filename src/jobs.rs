@@ -13,7 +13,6 @@ use lake::export::{ExportFormat, Target};
 use lake::query::{Parameters, check_job};
 
 use crate::config::{Config, JobSection};
-use crate::platform::s3_options;
 
 /// What runs work on.
 pub fn deps(config: &Config, lake: Arc<Lake>, log: Option<Arc<dyn EventLog>>) -> JobDeps {
@@ -21,7 +20,7 @@ pub fn deps(config: &Config, lake: Arc<Lake>, log: Option<Arc<dyn EventLog>>) ->
         lake,
         log,
         topics: config.topic_names(),
-        s3: s3_options(config),
+        s3: config.s3.access(),
         temp_dir: config.data_dir.join("tmp"),
         cluster: None,
     }
@@ -54,7 +53,7 @@ fn one(config: &Config, section: &JobSection) -> Result<Scheduled> {
     })?;
     Target::open(
         &run.output(&section.output),
-        &s3_options(config),
+        &config.s3.access(),
         &config.lake_url(),
     )
     .with_context(|| format!("{} is {}", key("output"), section.output))?;

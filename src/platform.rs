@@ -15,7 +15,7 @@ use hot_store::memory::MemoryStore;
 use hot_store::redis::RedisStore;
 use lake::maintain::{CompactOptions, Retention, VacuumOptions};
 use lake::query::{QueryConfig, SqlEngine};
-use lake::{Lake, LakeConfig, S3Options, Table};
+use lake::{Lake, LakeConfig, Table};
 use streets::StreetNetwork;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -330,28 +330,10 @@ pub async fn open_lake(config: &Config) -> Result<Arc<Lake>> {
     let url = config.lake_url();
     let lake = Lake::open(LakeConfig {
         url: url.clone(),
-        s3: s3_options(config),
+        s3: config.s3.access(),
     });
     lake.await
         .with_context(|| format!("cannot open the lake at {url}"))
-}
-
-/// How buckets are reached, the lake's and others.
-pub fn s3_options(config: &Config) -> S3Options {
-    let section = &config.s3;
-    let allow_http = section
-        .endpoint
-        .as_deref()
-        .is_some_and(|endpoint| endpoint.starts_with("http://"));
-    S3Options {
-        endpoint: section.endpoint.clone(),
-        region: Some(section.region.clone()),
-        access_key_id: section.access_key_id.clone(),
-        secret_access_key: section.secret_access_key.clone(),
-        session_token: section.session_token.clone(),
-        allow_http,
-        virtual_hosted_style: section.virtual_hosted_style,
-    }
 }
 
 /// What computes views, as the speed layer judges.

@@ -5,6 +5,7 @@
 //! to be that one do no harm; one of them works in vain.
 
 use std::collections::BTreeSet;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,12 +15,16 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+const FIRST_CLEAN: Duration = Duration::from_secs(120);
+const FIRST_CLEAN_SPREAD: Duration = Duration::from_secs(240);
+
 /// What is kept in order, and how often.
 #[derive(Clone, Debug)]
 pub struct UpkeepConfig {
     /// Small files are merged this often.
     pub compact_every: Duration,
-    /// Old dates and unneeded files are removed this often.
+    /// Old dates and unneeded files are removed this often, and some minutes after the
+    /// start.
     pub clean_every: Duration,
     /// What is merged.
     pub compact: CompactOptions,
@@ -54,7 +59,7 @@ pub(crate) async fn run(
     stop: CancellationToken,
 ) {
     let mut compact_at = Instant::now() + config.compact_every;
-    let mut clean_at = Instant::now() + config.clean_every;
+    let mut clean_at = Instant::now() + first_clean(config.clean_every);
     loop {
         tokio::select! {
             () = tokio::time::sleep_until(compact_at.min(clean_at)) => {}
@@ -62,6 +67,7 @@ pub(crate) async fn run(
         }
         let cleans = Instant::now() >= clean_at;
         let tables = kept.borrow().clone();
+        let keeps_none = tables.is_empty();
         for table in tables {
             if stop.is_cancelled() {
                 return;
@@ -75,10 +81,20 @@ pub(crate) async fn run(
             }
         }
         match cleans {
+            // Perhaps it has no partition yet.
+            true if keeps_none => clean_at = Instant::now() + first_clean(config.clean_every),
             true => clean_at = Instant::now() + config.clean_every,
             false => compact_at = Instant::now() + config.compact_every,
         }
     }
+}
+
+/// When a process cleans first: soon, because one that is restarted often would never
+/// come to it otherwise; not at once, because at a start there is other work; and each
+/// process at another moment.
+fn first_clean(clean_every: Duration) -> Duration {
+    let chance = RandomState::new().hash_one(0) % FIRST_CLEAN_SPREAD.as_millis() as u64;
+    (FIRST_CLEAN + Duration::from_millis(chance)).min(clean_every)
 }
 
 async fn compact(
@@ -135,4 +151,20 @@ fn now_us() -> i64 {
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_cleans_some_minutes_after_its_start() {
+        let hours = Duration::from_secs(6 * 3600);
+        let moments: BTreeSet<Duration> = (0..100).map(|_| first_clean(hours)).collect();
+        let within = FIRST_CLEAN..FIRST_CLEAN + FIRST_CLEAN_SPREAD;
+        assert!(moments.iter().all(|moment| within.contains(moment)));
+        assert!(moments.len() > 50, "each at another moment");
+        let minute = Duration::from_secs(60);
+        assert_eq!(first_clean(minute), minute);
+    }
 }

@@ -1,6 +1,10 @@
 //! Where the lake is and how to get at it.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
+
+use crate::s3::is_secret;
 
 /// Location and access. Reads nothing from the environment.
 #[derive(Clone, Debug, Default)]
@@ -28,11 +32,24 @@ pub struct S3Options {
     pub allow_http: bool,
     /// `http://bucket.host/key` instead of `http://host/bucket/key`.
     pub virtual_hosted_style: bool,
+    /// Certificates (PEM) that are trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Everything else that the client takes, such as `server_side_encryption` or
+    /// `role_arn`; see [`crate::s3::check_setting`]. The fields above win.
+    pub more: BTreeMap<String, String>,
 }
 
 impl fmt::Debug for S3Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let masked = |secret: &Option<String>| secret.as_ref().map(|_| "***");
+        let more: BTreeMap<&str, &str> = self
+            .more
+            .iter()
+            .map(|(name, value)| match is_secret(name) {
+                true => (name.as_str(), "***"),
+                false => (name.as_str(), value.as_str()),
+            })
+            .collect();
         f.debug_struct("S3Options")
             .field("endpoint", &self.endpoint)
             .field("region", &self.region)
@@ -41,6 +58,8 @@ impl fmt::Debug for S3Options {
             .field("session_token", &masked(&self.session_token))
             .field("allow_http", &self.allow_http)
             .field("virtual_hosted_style", &self.virtual_hosted_style)
+            .field("ca_file", &self.ca_file)
+            .field("more", &more)
             .finish()
     }
 }

@@ -18,6 +18,7 @@ pub mod maintain;
 mod parquet_file;
 pub mod query;
 pub mod rows;
+pub mod s3;
 mod snapshot;
 mod statistics;
 mod storage;

@@ -2,26 +2,23 @@
 
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
-use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
+use object_store::ObjectStore;
 use object_store::limit::LimitStore;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 use url::Url;
 
 use crate::{Error, LakeConfig, Result, S3Options, Table};
 
 /// Requests in flight at once, of all readers and writers of this process.
 const MAX_REQUESTS: usize = 64;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-/// Short, because whoever called retries with a backoff of their own.
-const RETRY_TIMEOUT: Duration = Duration::from_secs(10);
-const MAX_RETRIES: usize = 3;
+
+/// As a file system says it.
+const READ_ONLY: &str = "(os error 30)";
+const NO_RIGHT: &str = "(os error 13)";
 
 /// The place where the lake lies.
 #[derive(Clone)]
@@ -94,7 +91,9 @@ impl Storage {
             .host_str()
             .filter(|bucket| !bucket.is_empty())
             .ok_or_else(|| configuration(shown, "names no bucket; write s3://bucket/prefix"))?;
-        let store = s3_builder(bucket, shown, options)?
+        let store = options
+            .client(bucket)
+            .map_err(|reason| configuration(shown, reason))?
             .build()
             .map_err(|error| configuration(shown, error.to_string()))?;
         let prefix = url.path().trim_matches('/');
@@ -199,12 +198,44 @@ impl Storage {
                 "the disk is full; free some space, writing resumes by itself".into(),
             );
         }
+        if text.contains("UnknownIssuer") {
+            return configuration(
+                &self.url,
+                "the server's certificate is of an authority that this machine does not know; name the \
+                 authority's own certificate, a PEM file, with s3.ca_file (AWS_CA_BUNDLE)",
+            );
+        }
+        if text.contains("invalid peer certificate") {
+            return configuration(
+                &self.url,
+                format!(
+                    "the server's certificate is not valid for s3.endpoint; mend the certificate or the \
+                     address ({})",
+                    short(&text)
+                ),
+            );
+        }
+        if self.folder.is_some() {
+            if text.contains(READ_ONLY) {
+                return self.unavailable(
+                    "its file system is mounted read-only; mount it to be written, writing resumes by itself"
+                        .into(),
+                );
+            }
+            if text.contains(NO_RIGHT) {
+                return configuration(&self.url, self.denied(&text));
+            }
+        }
         self.unavailable(short(&text))
     }
 
     fn denied(&self, text: &str) -> String {
         if self.folder.is_some() {
-            format!("no right to read or write the folder: {}", short(text))
+            format!(
+                "no right to read or write in the folder; give it to the user who runs this, work \
+                 resumes by itself ({})",
+                short(text)
+            )
         } else {
             format!(
                 "the server refuses the access key; check key, secret and the bucket's policy ({})",
@@ -219,59 +250,6 @@ impl Storage {
             reason,
         }
     }
-}
-
-fn s3_builder(bucket: &str, shown: &str, options: &S3Options) -> Result<AmazonS3Builder> {
-    let client = ClientOptions::new()
-        .with_connect_timeout(CONNECT_TIMEOUT)
-        .with_timeout(REQUEST_TIMEOUT)
-        .with_allow_http(options.allow_http);
-    let retry = RetryConfig {
-        backoff: BackoffConfig {
-            init_backoff: Duration::from_millis(100),
-            max_backoff: Duration::from_secs(2),
-            base: 2.0,
-        },
-        max_retries: MAX_RETRIES,
-        retry_timeout: RETRY_TIMEOUT,
-    };
-    let mut builder = AmazonS3Builder::new()
-        .with_bucket_name(bucket)
-        .with_region(options.region.as_deref().unwrap_or("us-east-1"))
-        .with_virtual_hosted_style_request(options.virtual_hosted_style)
-        // Delta's mutual exclusion: of two writers of one version one is refused.
-        .with_conditional_put(S3ConditionalPut::ETagMatch)
-        .with_client_options(client)
-        .with_retry(retry);
-    if let Some(endpoint) = &options.endpoint {
-        if endpoint.starts_with("http://") && !options.allow_http {
-            return Err(configuration(
-                shown,
-                format!(
-                    "endpoint {endpoint} is not encrypted; use https:// or set allow_http = true"
-                ),
-            ));
-        }
-        builder = builder.with_endpoint(endpoint.trim_end_matches('/'));
-    }
-    match (&options.access_key_id, &options.secret_access_key) {
-        (Some(key), Some(secret)) => {
-            builder = builder
-                .with_access_key_id(key)
-                .with_secret_access_key(secret);
-            if let Some(token) = &options.session_token {
-                builder = builder.with_token(token);
-            }
-        }
-        (None, None) if options.endpoint.is_none() => {} // the instance's own role on AWS
-        _ => {
-            return Err(configuration(
-                shown,
-                "needs both an access key id and a secret access key",
-            ));
-        }
-    }
-    Ok(builder)
 }
 
 fn configuration(url: &str, reason: impl Into<String>) -> Error {
@@ -310,5 +288,29 @@ fn short(text: &str) -> String {
     match line.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => format!("{}...", &line[..end]),
         None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_that_refuses_is_said_in_a_sentence_and_waited_for() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let storage = Storage::open_local(folder.path()).expect("a folder");
+        for (code, expected) in [
+            (30, "mounted read-only"),
+            (13, "no right"),
+            (28, "disk is full"),
+        ] {
+            let source = std::io::Error::from_raw_os_error(code);
+            let error = storage.error(&object_store::Error::Generic {
+                store: "LocalFileSystem",
+                source: source.into(),
+            });
+            assert!(error.is_retryable(), "{error}");
+            assert!(error.to_string().contains(expected), "{error}");
+        }
     }
 }

@@ -275,6 +275,21 @@ async fn another_s3_keeps_the_contract() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn s3_with_a_certificate_of_an_own_authority_keeps_the_contract() {
+    let Some(mut place) = Place::tls_s3() else {
+        return;
+    };
+    run_all(&place).await;
+    place.config.s3.ca_file = None;
+    let lake = place.open().await;
+    for answer in [lake.refresh(TABLE).await.map(drop), lake.ping().await] {
+        let error = answer.expect_err("nobody knows the authority");
+        assert!(error.to_string().contains("s3.ca_file"), "{error}");
+        assert!(error.is_retryable());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_table_can_be_written() {
     let lake = Place::local();
     let lake = lake.open().await;
@@ -350,10 +365,17 @@ async fn wrong_key_or_bucket(mut place: Place) {
 
 #[tokio::test]
 async fn unusable_locations_are_refused_at_once() {
-    for url in ["ftp://host/folder", "s3://"] {
+    for (url, endpoint) in [
+        ("ftp://host/folder", None),
+        ("s3://", None),
+        ("s3://bucket", Some("127.0.0.1:9000")),
+    ] {
         let config = lake::LakeConfig {
             url: url.to_owned(),
-            ..lake::LakeConfig::default()
+            s3: lake::S3Options {
+                endpoint: endpoint.map(str::to_owned),
+                ..lake::S3Options::default()
+            },
         };
         let error = Lake::open(config).await.err().expect("refused");
         assert!(matches!(error, Error::Configuration { .. }), "{error}");

@@ -13,7 +13,7 @@ use lake::{Lake, Table};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{CompactArgs, RetentionArgs, VacuumArgs};
-use crate::commands::replay::stop_on_signal;
+use crate::commands::replay::{bad_usage, stop_on_signal};
 use crate::config::Config;
 use crate::platform;
 use crate::progress::{Display, bytes};
@@ -97,10 +97,17 @@ fn name(plan: &PartitionPlan) -> String {
 
 /// `citypulse vacuum`
 pub async fn vacuum(config: Config, args: VacuumArgs) -> Result<()> {
-    let lake = platform::open_lake(&config).await?;
     let hours = args
         .retain_hours
         .unwrap_or(config.maintenance.vacuum_retain_hours);
+    let least = config.longest_job_hours();
+    if hours < least && !args.force && !args.dry_run {
+        bad_usage::<()>(format!(
+            "--retain-hours {hours} is shorter than a job may run ({least} h), and a job in another process \
+             may be reading what was replaced; expected {least} or more, or --force where no job runs"
+        ));
+    }
+    let lake = platform::open_lake(&config).await?;
     let options = VacuumOptions {
         retain: Duration::from_secs(hours * 3600),
         ..VacuumOptions::default()
@@ -140,10 +147,13 @@ pub async fn retention(config: Config, args: RetentionArgs) -> Result<()> {
         return lifecycle(&config);
     }
     let lake = platform::open_lake(&config).await?;
-    let retention = Retention {
-        // Whoever asks by hand means what the dates say.
+    let by_date = Retention {
         grace: Duration::ZERO,
         ..platform::retention(&config)
+    };
+    let retention = match args.no_grace {
+        true => by_date.clone(),
+        false => platform::retention(&config),
     };
     let now_us = now_us()?;
     let would = if args.dry_run {
@@ -152,8 +162,11 @@ pub async fn retention(config: Config, args: RetentionArgs) -> Result<()> {
         "removed"
     };
     let mut any = false;
+    let mut too_young = 0;
     for table in tables(&args.table) {
+        let old = lake.expire(table, &by_date, now_us, true).await?;
         let expired = lake.expire(table, &retention, now_us, args.dry_run).await?;
+        too_young += old.rows.saturating_sub(expired.rows);
         let dates = (
             expired.dates.first_key_value(),
             expired.dates.last_key_value(),
@@ -170,6 +183,13 @@ pub async fn retention(config: Config, args: RetentionArgs) -> Result<()> {
                 expired.rows
             ))?;
         }
+    }
+    if too_young > 0 {
+        let days = config.retention.grace_days;
+        tell(&format!(
+            "{too_young} rows of dates that are older stay, because they arrived less than {days} days ago; \
+             --no-grace removes them too."
+        ));
     }
     if !any {
         return print("no date is older than its retention\n");
@@ -191,7 +211,8 @@ fn lifecycle(config: &Config) -> Result<()> {
     let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
     print(format!("{:#}\n", lifecycle_rules(prefix)))?;
     tell(&format!(
-        "Set it with: aws s3api put-bucket-lifecycle-configuration --bucket {bucket} --lifecycle-configuration file://lifecycle.json"
+        "For AWS S3. Set it with: aws s3api put-bucket-lifecycle-configuration --bucket {bucket} --lifecycle-configuration file://lifecycle.json\n\
+         It takes the place of all rules that the bucket has. Other servers have no such storage classes: see docs/lake.md."
     ));
     Ok(())
 }

@@ -1,9 +1,11 @@
 //! Which servers or embedded back ends, and how they are reached.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use events::Stream;
 use hot_store::{Layout, RedisConfig};
+use lake::S3Options;
 use serde::{Deserialize, Serialize};
 
 /// Which log; `auto` is Kafka where `kafka.bootstrap_servers` is set.
@@ -225,7 +227,14 @@ pub struct S3Section {
     pub secret_access_key: Option<String>,
     /// Secret.
     pub session_token: Option<String>,
+    /// `http://bucket.host/key` instead of `http://host/bucket/key`.
     pub virtual_hosted_style: bool,
+    /// Certificates (PEM) that are trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Everything else that the S3 client takes, each under the name that it has in the
+    /// environment behind `AWS_`, in lower case: `server_side_encryption`, `role_arn`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub aws: BTreeMap<String, String>,
 }
 
 impl Default for S3Section {
@@ -238,6 +247,27 @@ impl Default for S3Section {
             secret_access_key: None,
             session_token: None,
             virtual_hosted_style: false,
+            ca_file: None,
+            aws: BTreeMap::new(),
+        }
+    }
+}
+
+impl S3Section {
+    /// How buckets are reached, the lake's and others.
+    pub fn access(&self) -> S3Options {
+        let endpoint = self.endpoint.as_deref();
+        S3Options {
+            endpoint: self.endpoint.clone(),
+            region: Some(self.region.clone()),
+            access_key_id: self.access_key_id.clone(),
+            secret_access_key: self.secret_access_key.clone(),
+            session_token: self.session_token.clone(),
+            // Who writes http:// means it.
+            allow_http: endpoint.is_some_and(|endpoint| endpoint.starts_with("http://")),
+            virtual_hosted_style: self.virtual_hosted_style,
+            ca_file: self.ca_file.clone(),
+            more: self.aws.clone(),
         }
     }
 }

@@ -4,10 +4,12 @@ use figment::Figment;
 use figment::value::{Dict, Map, Num, Tag, Value};
 use figment::{Metadata, Profile, Provider};
 
-use super::ConfigError;
+use lake::s3::{BadSetting, check_setting};
+
+use super::{ConfigError, profile};
 
 /// Names of existing deployments and the settings that they mean.
-const KNOWN: [(&str, &str); 19] = [
+const KNOWN: [(&str, &str); 24] = [
     ("KAFKA_BOOTSTRAP_SERVERS", "kafka.bootstrap_servers"),
     ("KAFKA_SECURITY_PROTOCOL", "kafka.security_protocol"),
     ("KAFKA_SSL_CA", "kafka.ssl_ca"),
@@ -24,17 +26,43 @@ const KNOWN: [(&str, &str); 19] = [
     ("REDIS_URL", "redis.url"),
     ("API_HOST", "server.host"),
     ("API_PORT", "server.port"),
+    // Of two that mean the same the later wins.
+    ("AWS_DEFAULT_REGION", "s3.region"),
     ("AWS_REGION", "s3.region"),
+    ("AWS_ENDPOINT", "s3.endpoint"),
     ("AWS_ENDPOINT_URL", "s3.endpoint"),
+    ("AWS_ENDPOINT_URL_S3", "s3.endpoint"),
+    (
+        "AWS_VIRTUAL_HOSTED_STYLE_REQUEST",
+        "s3.virtual_hosted_style",
+    ),
+    ("AWS_CA_BUNDLE", "s3.ca_file"),
     ("S3_BUCKET", "s3.bucket"),
 ];
 /// Apart from the others because their values are secret.
-const SECRETS: [(&str, &str); 3] = [
+const SECRETS: [(&str, &str); 4] = [
+    ("AWS_TOKEN", "s3.session_token"),
     ("AWS_ACCESS_KEY_ID", "s3.access_key_id"),
     ("AWS_SECRET_ACCESS_KEY", "s3.secret_access_key"),
     ("AWS_SESSION_TOKEN", "s3.session_token"),
 ];
 const PREFIX: &str = "CITYPULSE_";
+/// Parts of names that a setting of S3 may have.
+const OF_S3: [&str; 13] = [
+    "S3",
+    "SSE",
+    "KEY",
+    "TOKEN",
+    "CREDENTIAL",
+    "ENDPOINT",
+    "SIGN",
+    "ROLE",
+    "BUCKET",
+    "CHECKSUM",
+    "ATTEMPTS",
+    "RETRY",
+    "PROXY",
+];
 
 /// Lays the variables over `figment`: first the names of existing deployments,
 /// then `CITYPULSE_<SECTION>__<KEY>`, which win. A value is read as the type
@@ -55,6 +83,7 @@ pub(super) fn merge(
             settings.push((name.to_string(), key.to_string(), value.clone()));
         }
     }
+    settings.extend(of_the_s3_client(variables));
     for (name, value) in variables {
         // One word behind the prefix is no setting of ours: every key has a section.
         let Some(path) = name.strip_prefix(PREFIX).filter(|path| path.contains("__")) else {
@@ -81,6 +110,55 @@ pub(super) fn merge(
         })
 }
 
+/// What the S3 client takes beside what has a key of its own.
+fn of_the_s3_client(variables: &[(String, String)]) -> Vec<(String, String, String)> {
+    let is_known = |name: &str| {
+        let mut known = KNOWN.into_iter().chain(SECRETS);
+        known.any(|(known, _)| known == name) || profile::NAMES.contains(&name)
+    };
+    let mut settings = Vec::new();
+    let (mut unused, mut other) = (Vec::new(), Vec::new());
+    for (name, value) in variables {
+        let Some(setting) = name.strip_prefix("AWS_") else {
+            continue;
+        };
+        if value.is_empty() || is_known(name) {
+            continue;
+        }
+        // With its prefix: what is of AWS only is not asked of the client's other names.
+        match check_setting(&name.to_lowercase(), value) {
+            Ok(()) | Err(BadSetting::Expected(_)) => {
+                let key = format!("s3.aws.{}", setting.to_lowercase());
+                settings.push((name.clone(), key, value.clone()));
+            }
+            Err(_) if OF_S3.iter().any(|part| setting.contains(part)) => unused.push(name.as_str()),
+            Err(_) => other.push(name.as_str()),
+        }
+    }
+    if !unused.is_empty() {
+        tracing::warn!(
+            names = unused.join(" "),
+            "variables that look like settings of S3 are not understood and have no effect"
+        );
+    }
+    if !other.is_empty() {
+        tracing::debug!(
+            names = other.join(" "),
+            "variables of AWS without a meaning here"
+        );
+    }
+    settings
+}
+
+/// As people and other programs write it.
+fn flag(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "on" | "yes" | "y" => Some(true),
+        "0" | "false" | "off" | "no" | "n" => Some(false),
+        _ => None,
+    }
+}
+
 fn typed(figment: &Figment, name: &str, key: &str, text: &str) -> Result<Value, ConfigError> {
     let wrong = |expected: &str| ConfigError::Value {
         key: format!("{key} (from {name})"),
@@ -97,9 +175,7 @@ fn typed(figment: &Figment, name: &str, key: &str, text: &str) -> Result<Value, 
         return Ok(Value::from(number.map_err(|_| wrong("a number"))?));
     }
     Ok(match figment.find_value(key) {
-        Ok(Value::Bool(..)) => {
-            Value::from(text.parse::<bool>().map_err(|_| wrong("true or false"))?)
-        }
+        Ok(Value::Bool(..)) => Value::from(flag(text).ok_or_else(|| wrong("true or false"))?),
         Ok(Value::Num(_, Num::F64(_) | Num::F32(_))) => {
             Value::from(text.parse::<f64>().map_err(|_| wrong("a number"))?)
         }

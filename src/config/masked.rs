@@ -17,6 +17,11 @@ impl Config {
                 *secret = Some("********".into());
             }
         }
+        for (name, value) in &mut shown.s3.aws {
+            if lake::s3::is_secret(name) {
+                *value = "********".into();
+            }
+        }
         shown.redis.url = mask_url_password(&shown.redis.url);
         toml::to_string_pretty(&shown).unwrap_or_else(|error| format!("# cannot be shown: {error}"))
     }

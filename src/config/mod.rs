@@ -7,6 +7,7 @@ mod environment;
 mod jobs;
 mod masked;
 mod problems;
+mod profile;
 mod validate;
 mod work;
 
@@ -98,16 +99,31 @@ impl Config {
         file: Option<&Path>,
         variables: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
+        let variables: Vec<_> = variables.collect();
         let mut figment = Figment::from(Serialized::defaults(Config::default()));
+        let profile = profile::read(&variables);
+        if let Ok(Some(profile)) = &profile {
+            figment = figment.merge(Serialized::default("s3", profile));
+        }
         if let Some(file) = file {
             if !file.is_file() {
                 return Err(ConfigError::NoFile(file.display().to_string()));
             }
             figment = figment.merge(Toml::file_exact(file));
         }
-        let variables: Vec<_> = variables.collect();
         figment = environment::merge(figment, &variables)?;
-        let config: Config = figment.extract().map_err(problems::explain)?;
+        let mut config: Config = figment.extract().map_err(problems::explain)?;
+        match profile {
+            Ok(Some(profile)) => profile.keep_apart(&mut config.s3),
+            Ok(None) => {}
+            // Else it is of no account: it may be there for other programs.
+            Err(error)
+                if config.lake_url().starts_with("s3") && config.s3.access_key_id.is_none() =>
+            {
+                return Err(error);
+            }
+            Err(_) => {}
+        }
         config.validate()?;
         Ok(config)
     }

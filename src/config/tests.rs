@@ -148,6 +148,111 @@ fn a_city_that_makes_no_sense_is_refused_by_every_command() {
 }
 
 #[test]
+fn every_variable_of_aws_that_the_client_takes_is_a_setting() {
+    let config = read(&[
+        ("AWS_DEFAULT_REGION", "eu-north-1"),
+        ("AWS_ENDPOINT_URL_S3", "https://s3.example.org"),
+        ("AWS_ENDPOINT_URL", "https://all.example.org"),
+        ("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "1"),
+        ("AWS_CA_BUNDLE", "/ca.pem"),
+        ("AWS_SERVER_SIDE_ENCRYPTION", "aws:kms"),
+        ("AWS_SSE_KMS_KEY_ID", "arn:key"),
+        ("AWS_SSE_CUSTOMER_KEY_BASE64", "hunter2"),
+        ("AWS_PROXY_URL", "http://me:hunter3@proxy:3128"),
+        ("AWS_TIMEOUT", "20s"),
+        ("AWS_REQUEST_PAYER", "true"),
+        ("AWS_PAGER", "less"),
+        ("AWS_S3_US_EAST_1_REGIONAL_ENDPOINT", "hunter4"),
+        ("CITYPULSE_S3__AWS__ROLE_ARN", "arn:role"),
+    ])
+    .unwrap();
+    let s3 = &config.s3;
+    assert_eq!(s3.region, "eu-north-1");
+    assert_eq!(s3.endpoint.as_deref(), Some("https://s3.example.org"));
+    assert!(s3.virtual_hosted_style);
+    let access = s3.access();
+    assert_eq!(access.ca_file.as_deref(), Some(Path::new("/ca.pem")));
+    let names: Vec<&str> = access.more.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        [
+            "proxy_url",
+            "request_payer",
+            "role_arn",
+            "server_side_encryption",
+            "sse_customer_key_base64",
+            "sse_kms_key_id",
+            "timeout"
+        ]
+    );
+    assert!(!config.masked().contains("hunter"), "{}", config.masked());
+    let written = file("[s3.aws]\ntimeout = \"20s\"\n").unwrap();
+    assert_eq!(written.s3.aws["timeout"], access.more["timeout"]);
+
+    let both = read(&[("AWS_DEFAULT_REGION", "a"), ("AWS_REGION", "b")]);
+    assert_eq!(both.unwrap().s3.region, "b");
+}
+
+#[test]
+fn a_setting_of_the_s3_client_that_cannot_be_read_is_refused() {
+    for (variable, value, expected) in [
+        ("AWS_REQUEST_PAYER", "perhaps", "true or false"),
+        ("AWS_TIMEOUT", "long", "30s"),
+        ("AWS_CONDITIONAL_PUT", "disabled", "etag"),
+        (
+            "AWS_ENDPOINT_URL",
+            "127.0.0.1:9000",
+            "http://127.0.0.1:9000",
+        ),
+        ("AWS_ENDPOINT_URL", "localhost:9000", "https://"),
+        (
+            "AWS_VIRTUAL_HOSTED_STYLE_REQUEST",
+            "perhaps",
+            "true or false",
+        ),
+        ("CITYPULSE_S3__AWS__TOKEN", "hunter2", "s3.session_token"),
+        ("CITYPULSE_S3__AWS__TOKENS", "x", "knows"),
+    ] {
+        let error = read(&[(variable, value)]).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+        assert!(!error.contains("hunter"), "{error}");
+        assert!(value == "hunter2" || error.contains(value), "{error}");
+    }
+}
+
+#[test]
+fn a_lake_needs_no_key_where_requests_are_signed_otherwise() {
+    let others = [
+        &[("AWS_SKIP_SIGNATURE", "true")][..],
+        &[("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/x")],
+        &[
+            ("AWS_WEB_IDENTITY_TOKEN_FILE", "/token"),
+            ("AWS_ROLE_ARN", "arn:role"),
+        ],
+    ];
+    for other in others {
+        let mut variables = vec![
+            ("S3_BUCKET", "city"),
+            ("AWS_ENDPOINT_URL", "https://s3.example.org"),
+        ];
+        assert!(read(&variables).unwrap().check_lake_keys().is_err());
+        variables.extend(other);
+        assert!(read(&variables).unwrap().check_lake_keys().is_ok());
+    }
+}
+
+#[test]
+fn replaced_files_stay_as_long_as_jobs_may_read_them() {
+    let refused = |text: &str| file(text).unwrap_err().to_string();
+    let error = refused("[maintenance]\nvacuum_retain_hours = 5\n");
+    assert!(error.contains("6 to 8760 hours"), "{error}");
+    let job = "[[jobs]]\nname = \"a\"\nfile = \"a.sql\"\ncron = \"0 0 * * *\"\noutput = \"o\"\n\
+               timeout_s = 90000\n[maintenance]\nvacuum_retain_hours = 24\n";
+    let error = refused(job);
+    assert!(error.contains("25 to 8760 hours"), "{error}");
+}
+
+#[test]
 fn a_server_of_ones_own_needs_keys_and_the_error_says_where_they_are() {
     let stack = [
         ("CITYPULSE_LAKE__URL", "s3://citypulse/lake"),

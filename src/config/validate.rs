@@ -1,5 +1,7 @@
 //! Values that are well formed and still make no sense.
 
+use lake::s3::{BadSetting, ENDPOINT_EXPECTED, check_setting, is_secret, parse_endpoint};
+
 use super::{Config, ConfigError};
 
 impl Config {
@@ -60,6 +62,7 @@ impl Config {
             });
         }
         self.validate_redis()?;
+        self.validate_s3()?;
         super::jobs::validate(&self.jobs)?;
         self.generators.validate().map_err(ConfigError::Senseless)
     }
@@ -126,6 +129,36 @@ impl Config {
         Ok(())
     }
 
+    fn validate_s3(&self) -> Result<(), ConfigError> {
+        let refuse = |key: &str, value: &str, expected: &str| {
+            Err(ConfigError::Value {
+                key: key.into(),
+                value: value.into(),
+                expected: expected.into(),
+            })
+        };
+        if let Some(endpoint) = &self.s3.endpoint
+            && parse_endpoint(endpoint).is_none()
+        {
+            return refuse("s3.endpoint", endpoint, ENDPOINT_EXPECTED);
+        }
+        for (name, value) in &self.s3.aws {
+            let key = format!("s3.aws.{name} (AWS_{})", name.to_uppercase());
+            let shown = if is_secret(name) { "********" } else { value };
+            match check_setting(name, value) {
+                Ok(()) => {}
+                Err(BadSetting::Expected(expected)) => return refuse(&key, shown, expected),
+                Err(BadSetting::HasField(field)) => {
+                    return refuse(&key, shown, &format!("it as s3.{field}"));
+                }
+                Err(BadSetting::Unknown) => {
+                    return refuse(&key, shown, "a setting that the S3 client knows");
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn validate_speed_limits(&self) -> Result<(), ConfigError> {
         let speed = &self.speed;
         let value = |key: String, value: String, expected: &str| ConfigError::Value {
@@ -176,11 +209,12 @@ impl Config {
             in_range(key, minutes as f64, ok, "1 to 10080 minutes")?;
         }
         let hours = self.maintenance.vacuum_retain_hours;
+        let least = self.longest_job_hours();
         in_range(
             "maintenance.vacuum_retain_hours",
             hours as f64,
-            (1..=8_760).contains(&hours),
-            "1 to 8760 hours",
+            (least..=8_760).contains(&hours),
+            &format!("{least} to 8760 hours: a job may read an old version for {least} h"),
         )?;
         let memory = self.maintenance.compact_memory_mib;
         in_range(
@@ -205,6 +239,14 @@ impl Config {
         Ok(())
     }
 
+    /// How long a job may run that is configured or started by hand, in whole hours:
+    /// so long it may read files that were replaced meanwhile.
+    pub fn longest_job_hours(&self) -> u64 {
+        let by_hand = super::JobSection::default().timeout_s;
+        let configured = self.jobs.iter().map(|job| job.timeout_s).max();
+        configured.unwrap_or(0).max(by_hand).div_ceil(3600)
+    }
+
     /// Whether the object store of the lake can be asked at all. A server other
     /// than AWS knows no roles and profiles: without keys it refuses, or worse,
     /// credentials are looked for on the network first.
@@ -213,7 +255,7 @@ impl Config {
     /// Says which variables are missing and where those of `make stack` are.
     pub fn check_lake_keys(&self) -> Result<(), ConfigError> {
         let url = self.lake_url();
-        if !url.starts_with("s3://") {
+        if !url.starts_with("s3://") || self.s3.access().needs_no_key() {
             return Ok(());
         }
         let missing = match (&self.s3.access_key_id, &self.s3.secret_access_key) {

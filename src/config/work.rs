@@ -59,7 +59,8 @@ pub struct MaintenanceSection {
     /// Dates beyond their retention, and files that nobody needs, are removed this
     /// often, minutes.
     pub clean_every_min: u64,
-    /// Replaced files stay this long for readers in other processes, hours.
+    /// Replaced files stay this long for readers in other processes, hours; not less
+    /// than a job may run.
     pub vacuum_retain_hours: u64,
 }
 
@@ -114,7 +115,8 @@ pub struct RetentionSection {
     pub dead_letters: u32,
     pub job_runs: u32,
     /// Rows that arrived less than this many days ago are kept although their date is
-    /// too old, unless `citypulse retention` is run by hand.
+    /// too old: who loads old recordings wants to look at them. `citypulse retention
+    /// --no-grace` removes them.
     pub grace_days: u32,
 }
 

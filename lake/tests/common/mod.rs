@@ -51,6 +51,11 @@ impl Place {
         Self::on_server("CITYPULSE_TEST_OTHER_S3")
     }
 
+    /// The same on one with a certificate of an authority of its own.
+    pub fn tls_s3() -> Option<Self> {
+        Self::on_server("CITYPULSE_TEST_TLS_S3")
+    }
+
     fn on_server(prefix: &str) -> Option<Self> {
         let variable = |name: &str| std::env::var(format!("{prefix}_{name}")).ok();
         let Some(endpoint) = variable("ENDPOINT") else {
@@ -64,6 +69,7 @@ impl Place {
             endpoint: Some(endpoint),
             access_key_id: variable("KEY"),
             secret_access_key: variable("SECRET"),
+            ca_file: variable("CA").map(Into::into),
             ..S3Options::default()
         };
         let folder = tempfile::tempdir().expect("a temporary folder");
