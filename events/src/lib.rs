@@ -17,6 +17,7 @@ mod closed_window;
 pub mod columns;
 pub mod dead_letter;
 mod decode;
+pub mod document;
 mod event;
 pub mod geo;
 mod gps;

@@ -53,8 +53,9 @@ const PERCENT: RangeInclusive<f64> = 0.0..=100.0;
 const WIND: RangeInclusive<f64> = 0.0..=420.0;
 /// Defined from 0 to 500.
 const AIR_QUALITY: RangeInclusive<f64> = 0.0..=500.0;
-/// What cannot be negative: rain, distance, concentrations, noise.
-const AMOUNT: RangeInclusive<f64> = 0.0..=f64::MAX;
+/// What cannot be negative: rain, distance, concentrations, noise. A gram of
+/// something in a cubic metre is the most that any of them can say.
+const AMOUNT: RangeInclusive<f64> = 0.0..=1e6;
 
 impl Weather {
     /// The message without the readings that cannot be. It is kept in the lake as
@@ -137,24 +138,24 @@ impl Fields for Weather {
         let mut weather = Weather::default();
         while let Some(name) = reader.next_field()? {
             match name.as_ref() {
-                "temperature" => reader.number(&mut weather.temperature)?,
+                "temperature" => reader.reading(&mut weather.temperature)?,
                 "weather_condition" | "weatherCondition" => {
                     reader.text(&mut weather.weather_condition)?
                 }
-                "humidity" => reader.number(&mut weather.humidity)?,
-                "wind_speed" | "windSpeed" => reader.speed(&mut weather.wind_speed)?,
-                "precipitation" => reader.number(&mut weather.precipitation)?,
-                "visibility" => reader.number(&mut weather.visibility)?,
+                "humidity" => reader.reading(&mut weather.humidity)?,
+                "wind_speed" | "windSpeed" => reader.wind(&mut weather.wind_speed)?,
+                "precipitation" => reader.reading(&mut weather.precipitation)?,
+                "visibility" => reader.reading(&mut weather.visibility)?,
                 "airQualityIndex" | "air_quality_index" => {
-                    reader.number(&mut weather.air_quality_index)?
+                    reader.reading(&mut weather.air_quality_index)?
                 }
-                "pm25" => reader.number(&mut weather.pm25)?,
-                "pm10" => reader.number(&mut weather.pm10)?,
-                "no2" => reader.number(&mut weather.no2)?,
-                "o3" => reader.number(&mut weather.o3)?,
-                "so2" => reader.number(&mut weather.so2)?,
-                "co" => reader.number(&mut weather.co)?,
-                "noise_db" => reader.number(&mut weather.noise_db)?,
+                "pm25" => reader.reading(&mut weather.pm25)?,
+                "pm10" => reader.reading(&mut weather.pm10)?,
+                "no2" => reader.reading(&mut weather.no2)?,
+                "o3" => reader.reading(&mut weather.o3)?,
+                "so2" => reader.reading(&mut weather.so2)?,
+                "co" => reader.reading(&mut weather.co)?,
+                "noise_db" => reader.reading(&mut weather.noise_db)?,
                 _ => reader.keep()?,
             }
         }

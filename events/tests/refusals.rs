@@ -33,7 +33,7 @@ fn each_field_says_what_was_there_and_what_belongs_there() {
     const TIMESTAMP: &str = "an RFC 3339 timestamp from 1990 on, at most 24 h ahead of its arrival";
     const LOCATION: &str =
         "[latitude, longitude] in degrees, latitude within -90..90, longitude within -180..180";
-    const SPEED: &str = "a number of km/h, at least 0";
+    const SPEED: &str = "a number of km/h from 0 to 2000";
     const DIRECTION: &str =
         "degrees clockwise from north or a compass word such as North-East or NE";
     const WHOLE: &str = "a whole number";
@@ -127,6 +127,8 @@ fn each_field_says_what_was_there_and_what_belongs_there() {
         ("[57.7,12.0]", "{}", "location", "", LOCATION),
         ("[57.7,12.0]", r#""57.7,12.0""#, "location", "", LOCATION),
         ("42.5", "-0.1", "speed", "", SPEED),
+        ("42.5", "2000.1", "speed", "", SPEED),
+        ("42.5", "1e308", "speed", "", SPEED),
         ("42.5", r#""42.5""#, "speed", "", SPEED),
         ("42.5", "NaN", "speed", "", SPEED),
         ("42.5", "-Infinity", "speed", "", SPEED),
@@ -170,7 +172,7 @@ fn the_documented_sentence_is_the_one_that_is_said() {
     assert_refused(
         Stream::VehicleData,
         vehicle_with("42.5", "-3"),
-        "field \"speed\": got -3, expected a number of km/h, at least 0",
+        "field \"speed\": got -3, expected a number of km/h from 0 to 2000",
     );
 }
 
@@ -309,17 +311,32 @@ fn fields_of_the_other_streams() {
         (
             Stream::TrafficCameraData,
             r#""camera_id":"c","speed":-1"#,
-            "field \"speed\": got -1, expected a number of km/h, at least 0",
+            "field \"speed\": got -1, expected a number of km/h from 0 to 2000",
         ),
         (
             Stream::WeatherData,
             r#""temperature":"cold""#,
-            "field \"temperature\": got \"cold\", expected a finite number",
+            "field \"temperature\": got \"cold\", expected a number from -1e10 to 1e10",
         ),
         (
             Stream::WeatherData,
             r#""airQualityIndex":NaN"#,
-            "field \"airQualityIndex\": got NaN, expected a finite number",
+            "field \"airQualityIndex\": got NaN, expected a number from -1e10 to 1e10",
+        ),
+        (
+            Stream::WeatherData,
+            r#""pm25":1e308"#,
+            "field \"pm25\": got 1e308, expected a number from -1e10 to 1e10",
+        ),
+        (
+            Stream::WeatherData,
+            r#""wind_speed":1e11"#,
+            "field \"wind_speed\": got 1e11, expected a number of km/h, at least 0",
+        ),
+        (
+            Stream::GpsData,
+            r#""speed":1,"accuracy_m":1e300"#,
+            "field \"accuracy_m\": got 1e300, expected a number from -1e10 to 1e10",
         ),
         (
             Stream::WeatherData,
@@ -466,7 +483,7 @@ fn envelopes_are_refused_for_what_is_in_them() {
         ),
         (
             r#"{"specversion":"1.0","id":"i","subject":"d","time":"2023-11-15T12:00:00Z","data":{"location":[1,2],"speed":-3}}"#,
-            "field \"speed\": got -3, expected a number of km/h, at least 0",
+            "field \"speed\": got -3, expected a number of km/h from 0 to 2000",
         ),
         (
             r#"{"specversion":"1.0","id":"i","time":"2023-11-15T12:00:00Z","data":{"location":[1,2],"speed":3}}"#,

@@ -25,10 +25,14 @@ fn number() -> impl Strategy<Value = f64> {
     prop_oneof![-1000.0..1000.0_f64, any::<f64>()].prop_map(|number| number + 0.0)
 }
 
+fn reading() -> impl Strategy<Value = f64> {
+    prop_oneof![-1000.0..1000.0_f64, -1e10..=1e10_f64].prop_map(|number| number + 0.0)
+}
+
 fn speed() -> impl Strategy<Value = f64> {
     prop_oneof![
         (0..200_000_u32).prop_map(|metres| f64::from(metres) / 1000.0),
-        0.0..1e9_f64
+        0.0..=2000.0_f64
     ]
 }
 
@@ -71,7 +75,13 @@ fn vehicle() -> impl Strategy<Value = Body> {
 }
 
 fn gps() -> impl Strategy<Value = Body> {
-    let fix = (location(), speed(), direction(), of(number()), of(number()));
+    let fix = (
+        location(),
+        speed(),
+        direction(),
+        of(reading()),
+        of(reading()),
+    );
     (fix, of(text()), of(any::<bool>()), of(text()), of(text())).prop_map(
         |(
             (location, speed_kmh, direction_deg, accuracy_m, altitude_m),
@@ -119,7 +129,7 @@ fn camera() -> impl Strategy<Value = Body> {
 }
 
 fn weather() -> impl Strategy<Value = Body> {
-    let figures = prop::collection::vec(of(number()), 12);
+    let figures = prop::collection::vec(of(reading()), 12);
     (location(), of(text()), of(speed()), figures).prop_map(
         |(location, weather_condition, wind_speed, figures)| {
             Body::Weather(Box::new(Weather {

@@ -1,5 +1,6 @@
 //! A fence as people write it.
 
+use events::document::Misfit;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -62,12 +63,12 @@ fn yes() -> bool {
 impl Fence {
     /// Reads and checks a document; an empty id is left for the caller to fill.
     pub fn from_json(bytes: &[u8]) -> Result<Self, Invalid> {
-        let mut json = serde_json::Deserializer::from_slice(bytes);
-        let fence: Self = serde_path_to_error::deserialize(&mut json).map_err(explain)?;
-        json.end().map_err(|error| Invalid {
-            field: "body".to_owned(),
-            problem: error.to_string(),
-        })?;
+        let document = read_json(bytes)?;
+        if !document.is_object() {
+            return Err(Invalid::new("body", document, "one JSON object"));
+        }
+        let fence: Self = serde_path_to_error::deserialize(&document)
+            .map_err(|error| explain(&document, &error))?;
         fence.check()?;
         Ok(fence)
     }
@@ -92,10 +93,7 @@ impl Fence {
         if !self.id.is_empty() {
             check_id(&self.id)?;
         }
-        if self.name.trim().is_empty() || self.name.chars().count() > NAME_MAX {
-            let expected = format!("1 to {NAME_MAX} characters");
-            return Err(Invalid::new("name", format!("{:?}", self.name), expected));
-        }
+        check_text("name", &self.name, NAME_MAX)?;
         self.shape.check().map_err(|error| error.within("shape"))?;
         if self.vehicle_types.len() > VEHICLE_TYPES_MAX {
             let expected = format!("at most {VEHICLE_TYPES_MAX}");
@@ -106,7 +104,7 @@ impl Fence {
             ));
         }
         for (index, text) in self.vehicle_types.iter().enumerate() {
-            check_text(&format!("vehicle_types[{index}]"), text)?;
+            check_text(&format!("vehicle_types[{index}]"), text, TEXT_MAX)?;
         }
         if let Some(schedule) = &self.schedule {
             schedule.check().map_err(|error| error.within("schedule"))?;
@@ -118,7 +116,7 @@ impl Fence {
             return Err(Invalid::new("dwell_s", dwell_s, expected));
         }
         if let Some(author) = &self.author {
-            check_text("author", author)?;
+            check_text("author", author, TEXT_MAX)?;
         }
         let properties = serde_json::to_string(&self.properties).map_or(0, |text| text.len());
         if properties > PROPERTIES_BYTES_MAX {
@@ -142,35 +140,41 @@ pub fn check_id(id: &str) -> Result<(), Invalid> {
     Err(Invalid::new("id", format!("{id:?}"), expected))
 }
 
-fn check_text(field: &str, text: &str) -> Result<(), Invalid> {
-    if !text.trim().is_empty() && text.chars().count() <= TEXT_MAX {
+fn check_text(field: &str, text: &str, characters_max: usize) -> Result<(), Invalid> {
+    let is_long = text.chars().count() > characters_max;
+    if !text.trim().is_empty() && !is_long && !text.chars().any(char::is_control) {
         return Ok(());
     }
-    let expected = format!("1 to {TEXT_MAX} characters");
+    let expected = format!("1 to {characters_max} characters, none of them a control character");
     Err(Invalid::new(field, format!("{text:?}"), expected))
 }
 
-/// serde's words, at the field they are about.
-fn explain(error: serde_path_to_error::Error<serde_json::Error>) -> Invalid {
-    let path = error.path().to_string();
-    let problem = error.into_inner().to_string();
-    let field = match path.as_str() {
-        "." => "body".to_owned(),
-        _ => path,
-    };
+/// serde's words about `document`, at the field they are about.
+pub(crate) fn explain(
+    document: &Value,
+    error: &serde_path_to_error::Error<serde_json::Error>,
+) -> Invalid {
+    let (path, said) = (error.path().to_string(), error.inner().to_string());
     // Where the shape's own reading found it, it has said which field it is.
-    match problem.strip_prefix(crate::shape::MARK) {
-        Some(told) => {
-            let told = told.split(" at line ").next().unwrap_or(told);
-            let (inner, problem) = told.split_once(": ").unwrap_or(("", told));
-            Invalid {
-                field: match inner {
-                    "" => field,
-                    inner => format!("{field}.{inner}"),
-                },
-                problem: problem.to_owned(),
-            }
-        }
-        None => Invalid { field, problem },
+    if let Some(told) = said.strip_prefix(crate::shape::MARK) {
+        let (inner, problem) = told.split_once(": ").unwrap_or(("", told));
+        return Invalid {
+            field: match inner {
+                "" => path,
+                inner => format!("{path}.{inner}"),
+            },
+            problem: problem.to_owned(),
+        };
     }
+    Misfit::of(document, &path, &said).into()
+}
+
+/// Reads JSON of any kind.
+pub(crate) fn read_json(bytes: &[u8]) -> Result<Value, Invalid> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let read: Value = serde_path_to_error::deserialize(&mut json)
+        .map_err(|error| Misfit::of_text(bytes, &error.path().to_string(), error.inner()))?;
+    json.end()
+        .map_err(|error| Misfit::of_text(bytes, "", &error))?;
+    Ok(read)
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 
+use events::document::Misfit;
+
 /// A document that cannot be used: which field, what it holds, what was expected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
@@ -27,6 +29,16 @@ impl Invalid {
             field: format!("{parent}.{}", self.field),
             ..self
         }
+    }
+}
+
+impl From<Misfit> for Invalid {
+    fn from(misfit: Misfit) -> Self {
+        let field = match misfit.field.as_str() {
+            "" => "body",
+            field => field,
+        };
+        Self::new(field, misfit.got, misfit.expected)
     }
 }
 

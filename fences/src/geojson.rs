@@ -4,13 +4,18 @@
 //! with the property `radius_m`, a corridor as a LineString with `width_m`, a
 //! circle around a vehicle without geometry, with `device_id` and `radius_m`. The
 //! fence's other fields are properties of the same names; properties that are no
-//! field of a fence are kept as they are. What was exported imports as the same.
+//! field of a fence are kept as they are, and so is an id that cannot name a fence.
+//! What was exported imports as the same.
 
 use std::f64::consts::TAU;
 
+use events::document::Misfit;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
-use crate::document::Fence;
+use crate::document::{Fence, check_id, explain, read_json};
 use crate::error::Invalid;
 use crate::index::METRES_PER_DEGREE;
 use crate::shape::{
@@ -27,38 +32,54 @@ const FIELDS: [&str; 7] = [
     "author",
     "updated_at",
 ];
+/// Ids in place of foreign ones are made in this namespace.
+const NAMESPACE: Uuid = Uuid::from_u128(0x2b7c_91e4_0d53_5f86_b1a9_64c8_7e30_d2f5);
 /// Sides of a circle that is drawn as a polygon.
 const CIRCLE_SIDES: usize = 64;
+
+/// The parts of a collection that matter, as text: numbers take many times as much
+/// memory once they are read, so features are read one after the other.
+#[derive(Deserialize)]
+struct Collection<'a> {
+    #[serde(borrow, default, rename = "type")]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    features: Option<&'a RawValue>,
+}
 
 /// Reads the features of a FeatureCollection (or one Feature), each as a checked
 /// fence or what is wrong with it; ids may be empty.
 ///
 /// Errors: when it is no FeatureCollection at all.
 pub fn import(bytes: &[u8]) -> Result<Vec<Result<Fence, Invalid>>, Invalid> {
-    let body = |problem: String| Invalid {
-        field: "body".to_owned(),
-        problem,
-    };
-    let value: Value = serde_json::from_slice(bytes).map_err(|error| body(error.to_string()))?;
-    let Value::Object(mut fields) = value else {
+    let text = |raw: Option<&RawValue>| raw.map_or("nothing", RawValue::get).to_owned();
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
         let expected = "a GeoJSON FeatureCollection";
-        return Err(Invalid::new("body", value, expected));
-    };
-    let features = match fields.get("type").and_then(Value::as_str) {
-        Some("FeatureCollection") => fields.remove("features"),
-        Some("Feature") => Some(Value::Array(vec![Value::Object(fields)])),
-        _ => {
-            let got = fields.get("type").cloned().unwrap_or_default();
-            return Err(Invalid::new("type", got, "\"FeatureCollection\""));
+        return Err(Invalid::new("body", read_json(bytes)?, expected));
+    }
+    let collection: Collection<'_> =
+        serde_json::from_slice(bytes).map_err(|error| Misfit::of_text(bytes, "", &error))?;
+    match collection.kind.map(RawValue::get) {
+        Some("\"FeatureCollection\"") => {
+            let features = collection.features;
+            let list = features.and_then(|list| serde_json::from_str(list.get()).ok());
+            let list: Vec<&RawValue> =
+                list.ok_or_else(|| Invalid::new("features", text(features), "a list of features"))?;
+            let read = |feature: &RawValue| import_feature(read_json(feature.get().as_bytes())?);
+            Ok(list.into_iter().map(read).collect())
         }
-    };
-    match features {
-        Some(Value::Array(features)) => Ok(features.into_iter().map(import_feature).collect()),
-        other => {
-            let got = other.unwrap_or_default();
-            Err(Invalid::new("features", got, "a list of features"))
+        Some("\"Feature\"") => Ok(vec![import_feature(read_json(bytes)?)]),
+        _ => {
+            let got = text(collection.kind);
+            Err(Invalid::new("type", got, "\"FeatureCollection\""))
         }
     }
+}
+
+/// The id of a feature whose own cannot name a fence, like OpenStreetMap's
+/// `way/123`: the same for the same one, so that importing it again replaces it.
+fn id_in_place_of(foreign: &str) -> String {
+    Uuid::new_v5(&NAMESPACE, foreign.as_bytes()).to_string()
 }
 
 fn import_feature(feature: Value) -> Result<Fence, Invalid> {
@@ -80,6 +101,15 @@ fn import_feature(feature: Value) -> Result<Fence, Invalid> {
         Some(Value::Object(properties)) => properties,
         Some(other) => return Err(Invalid::new("properties", other, "an object")),
     };
+    let named = json!(if id.is_empty() { "unnamed" } else { &id });
+    let id = match id.is_empty() || check_id(&id).is_ok() {
+        true => id,
+        false => {
+            let ours = id_in_place_of(&id);
+            properties.entry("id").or_insert(json!(id));
+            ours
+        }
+    };
     let geometry = feature.remove("geometry").unwrap_or_default();
     let shape = import_shape(geometry, &mut properties)?;
     let mut document = Map::new();
@@ -90,18 +120,16 @@ fn import_feature(feature: Value) -> Result<Fence, Invalid> {
     }
     let name = document.entry("name").or_insert(Value::Null);
     if name.is_null() {
-        *name = json!(if id.is_empty() { "unnamed" } else { &id });
+        *name = named;
     }
     document.insert("id".to_owned(), json!(id));
     document.insert("properties".to_owned(), Value::Object(properties));
     // The shape is read already: any will do for reading the other fields.
     let placeholder = json!({"type": "circle", "center": [0, 0], "radius_m": 1});
     document.insert("shape".to_owned(), placeholder);
-    let mut fence: Fence =
-        serde_path_to_error::deserialize(Value::Object(document)).map_err(|error| Invalid {
-            field: format!("properties.{}", error.path()),
-            problem: error.inner().to_string(),
-        })?;
+    let document = Value::Object(document);
+    let mut fence: Fence = serde_path_to_error::deserialize(&document)
+        .map_err(|error| explain(&document, &error).within("properties"))?;
     fence.shape = shape;
     fence.check()?;
     Ok(fence)

@@ -9,7 +9,8 @@ use crate::rings;
 
 /// Corners of one shape, all rings together.
 pub const CORNERS_MAX: usize = 10_000;
-/// Degrees from one side of a shape to the other.
+/// Degrees from one side of a polygon or corridor to the other. Several polygons may
+/// lie as far apart as they like.
 pub const SPAN_DEG_MAX: f64 = 10.0;
 /// Of circles, fixed or around a vehicle.
 pub const RADIUS_M_MAX: f64 = 100_000.0;
@@ -101,6 +102,7 @@ impl Shape {
             Self::Polygon { coordinates } => {
                 check_corners(coordinates.iter().map(Vec::len).sum())?;
                 rings::check_polygon("coordinates", coordinates)?;
+                check_span("coordinates", coordinates.iter().flatten())?;
             }
             Self::MultiPolygon { coordinates } => {
                 check_corners(coordinates.iter().flatten().map(Vec::len).sum())?;
@@ -108,7 +110,9 @@ impl Shape {
                     return Err(Invalid::new("coordinates", "no polygon", "at least one"));
                 }
                 for (index, polygon) in coordinates.iter().enumerate() {
-                    rings::check_polygon(&format!("coordinates[{index}]"), polygon)?;
+                    let field = format!("coordinates[{index}]");
+                    rings::check_polygon(&field, polygon)?;
+                    check_span(&field, polygon.iter().flatten())?;
                 }
             }
             Self::Circle { center, radius_m } => {
@@ -124,6 +128,7 @@ impl Shape {
                 for (index, position) in line.iter().enumerate() {
                     check_position(&format!("line[{index}]"), *position)?;
                 }
+                check_span("line", line)?;
                 check_size("width_m", *width_m, WIDTH_M_MAX)?;
             }
             Self::Around {
@@ -137,45 +142,7 @@ impl Shape {
                 check_size("radius_m", *radius_m, RADIUS_M_MAX)?;
             }
         }
-        self.check_span()
-    }
-
-    fn check_span(&self) -> Result<(), Invalid> {
-        let Some((west, south, east, north)) = self.bounds() else {
-            return Ok(());
-        };
-        let expected =
-            format!("at most {SPAN_DEG_MAX}; split it, also where it crosses the 180th meridian");
-        for (span, name) in [(east - west, "longitude"), (north - south, "latitude")] {
-            if span > SPAN_DEG_MAX {
-                let field = match self {
-                    Self::Corridor { .. } => "line",
-                    _ => "coordinates",
-                };
-                let got = format!("{span:.3} degrees of {name} from side to side");
-                return Err(Invalid::new(field, got, expected));
-            }
-        }
         Ok(())
-    }
-
-    /// West, south, east and north of its positions; none for circles.
-    pub fn bounds(&self) -> Option<(f64, f64, f64, f64)> {
-        let all: Box<dyn Iterator<Item = &Position>> = match self {
-            Self::Polygon { coordinates } => Box::new(coordinates.iter().flatten()),
-            Self::MultiPolygon { coordinates } => Box::new(coordinates.iter().flatten().flatten()),
-            Self::Corridor { line, .. } => Box::new(line.iter()),
-            Self::Circle { .. } | Self::Around { .. } => return None,
-        };
-        let (mut west, mut south) = (f64::INFINITY, f64::INFINITY);
-        let (mut east, mut north) = (f64::NEG_INFINITY, f64::NEG_INFINITY);
-        for Position([longitude, latitude]) in all {
-            west = west.min(*longitude);
-            east = east.max(*longitude);
-            south = south.min(*latitude);
-            north = north.max(*latitude);
-        }
-        Some((west, south, east, north))
     }
 
     /// Reads a shape; errors name the field within it.
@@ -296,6 +263,32 @@ fn check_corners(corners: usize) -> Result<(), Invalid> {
         got,
         format!("at most {CORNERS_MAX}"),
     ))
+}
+
+/// Whether a polygon or corridor is no larger than can be watched.
+fn check_span<'p>(
+    field: &str,
+    positions: impl IntoIterator<Item = &'p Position>,
+) -> Result<(), Invalid> {
+    let (mut west, mut south) = (f64::INFINITY, f64::INFINITY);
+    let (mut east, mut north) = (f64::NEG_INFINITY, f64::NEG_INFINITY);
+    for Position([longitude, latitude]) in positions {
+        west = west.min(*longitude);
+        east = east.max(*longitude);
+        south = south.min(*latitude);
+        north = north.max(*latitude);
+    }
+    let expected = format!(
+        "at most {SPAN_DEG_MAX}; several polygons may be one multi_polygon, also on both sides \
+         of the 180th meridian"
+    );
+    for (span, name) in [(east - west, "longitude"), (north - south, "latitude")] {
+        if span > SPAN_DEG_MAX {
+            let got = format!("{span:.3} degrees of {name} from side to side");
+            return Err(Invalid::new(field, got, expected));
+        }
+    }
+    Ok(())
 }
 
 fn check_size(field: &str, metres: f64, metres_max: f64) -> Result<(), Invalid> {

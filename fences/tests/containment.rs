@@ -273,6 +273,44 @@ fn a_point_on_the_outline_is_inside() {
 }
 
 #[test]
+fn polygons_of_one_fence_may_lie_anywhere() {
+    let square = |west: f64, south: f64, east: f64| {
+        let corners = [
+            [west, south],
+            [east, south],
+            [east, south + 1.0],
+            [west, south + 1.0],
+            [west, south],
+        ];
+        vec![corners.into_iter().map(Position).collect::<Vec<_>>()]
+    };
+    // Cut at the 180th meridian, as RFC 7946 wants it; and two depots far apart.
+    let over = vec![square(179.0, -17.0, 180.0), square(-180.0, -17.0, -179.0)];
+    let depots = vec![square(11.0, 57.0, 12.0), square(59.0, 30.0, 60.0)];
+    let shape = |coordinates| Shape::MultiPolygon { coordinates };
+    let fences = [fence(0, shape(over)), fence(1, shape(depots))];
+    let mut index = FenceIndex::build(fences).unwrap();
+    for at in [
+        [179.5, -16.5],
+        [-179.5, -16.5],
+        [180.0, -16.5],
+        [-180.0, -16.5],
+    ] {
+        assert_eq!(found(&index, at), ["f0"], "{at:?}");
+    }
+    for at in [[11.5, 57.5], [59.5, 30.5]] {
+        assert_eq!(found(&index, at), ["f1"], "{at:?}");
+    }
+    for at in [[0.0, -16.5], [178.9, -16.5], [35.0, 45.0]] {
+        assert!(found(&index, at).is_empty(), "{at:?}");
+    }
+    assert!(index.remove("f0") && index.remove("f1"));
+    for at in [[179.5, -16.5], [-179.5, -16.5], [11.5, 57.5], [59.5, 30.5]] {
+        assert!(found(&index, at).is_empty(), "{at:?}");
+    }
+}
+
+#[test]
 fn circles_go_over_the_180th_meridian_and_the_poles() {
     let circle = |center, radius_m| Shape::Circle {
         center: Position(center),

@@ -92,6 +92,52 @@ async fn buses_keep_their_reported_speed() {
 }
 
 #[tokio::test]
+async fn buses_in_order_of_trips_are_replayed_in_order_of_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("buses.csv");
+    let content = "vehicle_id,timestamp,speed,route_id,trip_id,latitude,longitude\n\
+        a,2017-03-21T10:00:00Z,5,1,late,30.2,-97.7\n\
+        a,2017-03-21T10:01:00Z,5,1,late,30.1,-97.7\n\
+        a,2017-03-21T08:00:00Z,5,1,early,30.3,-97.7\n\
+        b,2017-03-21T09:00:00Z,5,2,other,30.3,-97.7\n";
+    std::fs::write(&path, content).expect("writes");
+    let (summary, collector, told) = replay(&ReplayOptions::file(path)).await;
+    assert_eq!((summary.accepted, summary.bad), (4, 0));
+    let events = collector.events();
+    let trips: Vec<_> = events
+        .iter()
+        .map(|event| gps(event).trip_id.as_deref())
+        .collect();
+    assert_eq!(trips, ["early", "other", "late", "late"].map(Some));
+    // From the fix before it in time, a trip earlier.
+    assert_eq!(gps(&events[2]).direction_deg, Some(180.0));
+    assert!(told.notices.is_empty(), "{:?}", told.notices);
+}
+
+#[tokio::test]
+async fn a_csv_out_of_order_is_sent_as_it_is_and_told_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("fixes.csv");
+    let content = "device_id,timestamp,speed,latitude,longitude\n\
+        a,2017-03-21T10:00:00Z,5,30.2,-97.7\n\
+        b,2017-03-21T09:59:30Z,5,30.2,-97.7\n\
+        b,2017-03-21T08:00:00Z,5,30.2,-97.7\n\
+        b,2017-03-21T07:00:00Z,5,30.2,-97.7\n";
+    std::fs::write(&path, content).expect("writes");
+    let options = ReplayOptions {
+        stream: Some(Stream::GpsData),
+        ..ReplayOptions::file(path)
+    };
+    let (summary, collector, told) = replay(&options).await;
+    assert_eq!(summary.accepted, 4);
+    assert_eq!(collector.events()[0].device_id, "a");
+    let [notice] = &told.notices[..] else {
+        panic!("{:?}", told.notices)
+    };
+    assert!(notice.starts_with("line 4 is 7200 s behind"), "{notice}");
+}
+
+#[tokio::test]
 async fn vehicle_positions_come_out_of_a_transit_feed() {
     let (summary, collector, told) = replay(&of("vehicles.pb")).await;
     assert_eq!((summary.rows, summary.accepted, summary.bad), (7, 3, 1));

@@ -65,7 +65,9 @@ async fn days_of_buses_become_one_event_a_row() {
         let (summary, collector, told) = replay(&ReplayOptions::file(path)).await;
         assert_eq!((lines, summary.rows), (rows, rows), "{name}");
         assert_eq!((summary.accepted, &told.bad), (rows, &Vec::new()));
-        assert_eq!(collector.events().len() as u64, rows);
+        let events = collector.events();
+        assert_eq!(events.len() as u64, rows);
+        assert!(events.is_sorted_by_key(|event| event.timestamp_us));
     }
 }
 

@@ -1,5 +1,6 @@
 //! A rule as people write it.
 
+use events::document::Misfit;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -165,46 +166,13 @@ impl RuleDocument {
 
 /// What serde says, with the field and the value beside it.
 fn explain(document: &Value, error: &serde_path_to_error::Error<serde_json::Error>) -> Invalid {
-    let said = error.inner().to_string();
-    let path = match error.path().to_string() {
-        root if root == "." => String::new(),
-        path => path,
+    let path = error.path().to_string();
+    let misfit = Misfit::of(document, &path, &error.inner().to_string());
+    let field = match misfit.field.as_str() {
+        "" => "rule",
+        field => field,
     };
-    let expected = said
-        .split_once(", expected ")
-        .map_or(said.as_str(), |(_, expected)| expected);
-    let named = |prefix: &str| {
-        let rest = said.strip_prefix(prefix)?;
-        rest.split_once('`').map(|(name, _)| name)
-    };
-    if let Some(name) = named("missing field `") {
-        return Invalid::missing(&join(&path, name), "it to be given");
-    }
-    if let Some(name) = named("unknown field `") {
-        let path = match path.strip_suffix(name) {
-            Some(parent) => format!("{parent}{name}"),
-            None => join(&path, name),
-        };
-        let expected = format!("only the fields {}", expected.trim_start_matches("one of "));
-        return Invalid::new(&path, at(document, &path), expected);
-    }
-    let field = if path.is_empty() { "rule" } else { &path };
-    Invalid::new(field, at(document, &path), expected)
-}
-
-fn join(path: &str, name: &str) -> String {
-    match path {
-        "" => name.to_owned(),
-        path => format!("{path}.{name}"),
-    }
-}
-
-/// The value at a path like `filters.device[2]`, as JSON.
-fn at(document: &Value, path: &str) -> String {
-    let pointer = format!("/{}", path.replace(['.', '['], "/").replace(']', ""));
-    document
-        .pointer(&pointer)
-        .map_or_else(|| "nothing".to_owned(), Value::to_string)
+    Invalid::new(field, misfit.got, misfit.expected)
 }
 
 #[cfg(test)]
@@ -249,7 +217,7 @@ mod tests {
             "{nested}"
         );
         let wrong = refused(r#"{"name":"a","source":{},"severity":"Low","threshold":"high"}"#);
-        assert_eq!(wrong, r#"field "threshold": got "high", expected f64"#);
+        assert_eq!(wrong, r#"field "threshold": got "high", expected a number"#);
         let list =
             refused(r#"{"name":"a","source":{},"severity":"Low","filters":{"device":["x",3]}}"#);
         assert_eq!(

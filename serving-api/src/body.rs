@@ -50,7 +50,7 @@ async fn collect(body: Body, limit: usize) -> Result<Bytes, Problem> {
     }
     if received > limit {
         return Err(Problem::too_large(format!(
-            "the request's body is longer than {limit} bytes; split it"
+            "the request's body is longer than {limit} bytes, the most that this path takes"
         )));
     }
     Ok(collected.freeze())

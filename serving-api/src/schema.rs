@@ -359,7 +359,7 @@ pub struct LayerLag {
 
 /// One event that was not accepted.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[schema(example = json!({"line": 17, "detail": "field \"speed\": got -3, expected a number of km/h, at least 0"}))]
+#[schema(example = json!({"line": 17, "detail": "field \"speed\": got -3, expected a number of km/h from 0 to 2000"}))]
 pub struct LineError {
     /// The line of NDJSON, or the element of an array, from 1.
     pub line: u64,

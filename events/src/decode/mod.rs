@@ -14,16 +14,18 @@ mod compass;
 mod reader;
 mod scan;
 
+use std::borrow::Cow;
 use std::fmt;
 
 pub(crate) use reader::{Reader, SPEED};
 
 use crate::{Event, Stream};
 use cloud_event::CloudEvent;
+use scan::Scanner;
 
 /// Why a record cannot be read.
 ///
-/// Reads `field "speed": got -3, expected a number of km/h, at least 0`. A
+/// Reads `field "speed": got -3, expected a number of km/h from 0 to 2000`. A
 /// failure of the record as a whole has no field and reads `message: got ...`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecodeError {
@@ -106,4 +108,29 @@ pub fn decode(stream: Stream, value: &[u8], appended_at_us: i64) -> Result<Event
         return envelope.decode(stream, appended_at_us);
     }
     event
+}
+
+/// The text that the member `name` of a JSON object holds, where it is one without
+/// escapes.
+pub(crate) fn text_member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
+    let mut json = Scanner::new(object);
+    if !json.pass(b'{') {
+        return None;
+    }
+    loop {
+        let is_wanted = json.string().ok()?.unescaped().ok()? == name;
+        if !json.pass(b':') {
+            return None;
+        }
+        if is_wanted {
+            return match json.string().ok()?.unescaped().ok()? {
+                Cow::Borrowed(text) => Some(text),
+                Cow::Owned(_) => None,
+            };
+        }
+        json.value().ok()?;
+        if !json.pass(b',') {
+            return None;
+        }
+    }
 }

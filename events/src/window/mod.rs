@@ -8,7 +8,7 @@ mod pane;
 use std::fmt;
 use std::str::FromStr;
 
-pub use pane::{Merged, Pane, WindowKind, merge_panes};
+pub use pane::{Merged, Pane, WindowKind, merge_panes, recorded_sketch};
 
 /// The length of a pane, microseconds: one minute.
 pub const PANE_US: i64 = 60_000_000;

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{PANE_US, Sliding, Window};
 use crate::aggregate::Aggregate;
 use crate::json::ObjectWriter;
+use crate::sketch::Sketch;
 use crate::time::parse_rfc3339_us;
 use crate::{Body, ClosedWindow, Event, h3};
 
@@ -96,6 +97,9 @@ const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99)];
 /// Device ids have at most as many characters; keys may have more.
 const DEVICE_ID_CHARS_MAX: usize = 128;
 
+/// The field that has the sketch, of a hot value and of a closed window.
+const SKETCH: &str = "sketch";
+
 /// Names of closed windows are made in this namespace.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_0a52_94be_5d3c_8a57_3e0b_c1f2_7d90);
 
@@ -115,7 +119,8 @@ impl Pane {
         Uuid::new_v5(&NAMESPACE, name.as_bytes())
     }
 
-    /// The event that records it in the stream `windows`.
+    /// The event that records it in the stream `windows`. What columns cannot say,
+    /// the sketch, goes along as the field `sketch`, for [`recorded_sketch`].
     pub fn to_event(&self) -> Event {
         let moments = &self.aggregate.moments;
         let extreme = |value: f64| (!moments.is_empty()).then_some(value);
@@ -124,7 +129,7 @@ impl Pane {
             id: self.id().to_string().into(),
             device_id: self.key.chars().take(DEVICE_ID_CHARS_MAX).collect(),
             timestamp_us: self.start_us,
-            extra: None,
+            extra: self.sketch_as_extra(),
             body: Body::Window(Box::new(ClosedWindow {
                 kind: self.kind.name().into(),
                 key: self.key.as_str().into(),
@@ -140,6 +145,15 @@ impl Pane {
                 location: cell.flatten().and_then(h3::cell_center),
             })),
         }
+    }
+
+    fn sketch_as_extra(&self) -> Option<Box<str>> {
+        let sketch = &self.aggregate.sketch;
+        (!sketch.is_empty()).then(|| {
+            let mut extra = ObjectWriter::new();
+            extra.text(SKETCH, &BASE64.encode(sketch.to_bytes()));
+            extra.finish_text().into()
+        })
     }
 
     /// The pane as a hot value, one flat JSON object:
@@ -167,7 +181,7 @@ impl Pane {
             self.vehicles.map(|n| i64::try_from(n).unwrap_or(i64::MAX)),
         )
         .boolean("final", self.is_final)
-        .text("sketch", &BASE64.encode(self.aggregate.to_bytes()));
+        .text(SKETCH, &BASE64.encode(self.aggregate.to_bytes()));
         json.finish()
     }
 
@@ -175,7 +189,7 @@ impl Pane {
     pub fn from_json(json: &[u8]) -> Option<Self> {
         let value: Value = serde_json::from_slice(json).ok()?;
         let text = |name: &str| value.get(name).and_then(Value::as_str);
-        let aggregate = BASE64.decode(text("sketch")?).ok()?;
+        let aggregate = BASE64.decode(text(SKETCH)?).ok()?;
         Some(Self {
             kind: text("kind")?.parse().ok()?,
             key: text("key")?.to_owned(),
@@ -185,6 +199,14 @@ impl Pane {
             is_final: value.get("final")?.as_bool()?,
         })
     }
+}
+
+/// The sketch of a closed window, from its event's `extra`; `None` where it was
+/// recorded without one.
+pub fn recorded_sketch(extra: &str) -> Option<Sketch> {
+    let extra: Value = serde_json::from_str(extra).ok()?;
+    let bytes = BASE64.decode(extra.get(SKETCH)?.as_str()?).ok()?;
+    Sketch::from_bytes(&bytes)
 }
 
 /// One window of one thing, merged from its panes.
@@ -328,6 +350,16 @@ mod tests {
             (Some(3), Some(20.0), Some(2))
         );
         assert_eq!(window.window_end_us, Some(pane.start_us + PANE_US));
+        let sketch = event.extra.as_deref().and_then(recorded_sketch);
+        assert_eq!(sketch, Some(pane.aggregate.sketch));
+    }
+
+    #[test]
+    fn a_record_without_a_sketch_has_none() {
+        for extra in ["{}", r#"{"sketch":1}"#, r#"{"sketch":"AA=="}"#, "[]"] {
+            assert_eq!(recorded_sketch(extra), None, "{extra}");
+        }
+        assert_eq!(pane(0, &[], Some(0), true).to_event().extra, None);
     }
 
     #[test]

@@ -2,11 +2,12 @@
 //!
 //! Enters: a file in one of the known formats, plain or compressed. Leaves: its
 //! rows as messages, to the ingest path of a running instance or straight to a
-//! log. Promises: the order of the file is kept; each row is sent or reported
-//! with line and cause; an interrupted replay goes on after the last row that
+//! log. Promises: the order of the file is kept, but of layouts whose files are
+//! not in order of time; each row is sent or reported with line and cause; an interrupted replay goes on after the last row that
 //! was acknowledged, with the same ids, so that at most one batch is sent twice.
 //! Never: the whole of a large file in memory, except where a format must be
-//! sorted first (one raw cab file, fire calls, one GTFS message; each limited).
+//! sorted first (one raw cab file, buses, fire calls, one GTFS message; each
+//! limited).
 //!
 //! `input` opens, `format/` makes rows, `reader` encodes them on a thread of its
 //! own, `runner` paces and sends, `sink/` delivers, `progress` remembers.

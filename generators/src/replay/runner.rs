@@ -20,6 +20,8 @@ use super::{ReplayError, ReplayOptions, Speed, format, input};
 /// At recorded speed nothing waits for less than this: what falls due within it
 /// is sent together.
 const PACE_STEP: Duration = Duration::from_millis(50);
+/// Windows wait this long for what is out of order, unless configured otherwise.
+const BEHIND_US_MAX: i64 = 60_000_000;
 /// A request in flight gets this long to be answered after a shutdown.
 const FINISH_MAX: Duration = Duration::from_secs(4);
 
@@ -80,8 +82,8 @@ pub struct Summary {
     pub is_interrupted: bool,
 }
 
-/// Replays one recording into `sink`. Rows keep the file's order. What cannot be
-/// read or is refused is reported and counted; what the sink cannot take now is
+/// Replays one recording into `sink`. Rows keep the order that the format gives
+/// them, which is told where it is not that of time. What cannot be read or is refused is reported and counted; what the sink cannot take now is
 /// sent again until it can, or until `shutdown`. After a shutdown the batch in
 /// flight is finished, for up to 4 seconds.
 ///
@@ -128,6 +130,8 @@ pub async fn run_replay(
         pace_from: None,
         has_answered: false,
         is_ahead_told: false,
+        newest_us: BTreeMap::new(),
+        is_disorder_told: false,
         total_bytes,
         read_bytes,
     };
@@ -165,6 +169,9 @@ struct Run<'a> {
     /// The sink took a batch, or refused its rows one by one.
     has_answered: bool,
     is_ahead_told: bool,
+    /// The newest event time of each stream so far.
+    newest_us: BTreeMap<Stream, i64>,
+    is_disorder_told: bool,
     total_bytes: Option<u64>,
     read_bytes: Arc<AtomicU64>,
 }
@@ -232,6 +239,7 @@ impl Run<'_> {
                     timestamp_us,
                     message,
                 } => {
+                    self.tell_when_disordered(line, stream, timestamp_us);
                     if self.pace(timestamp_us).await?.is_break() {
                         return Ok(Flow::Break(()));
                     }
@@ -290,6 +298,25 @@ impl Run<'_> {
             let notice = "rows are more than 24 hours ahead of the clock by now and will be refused; \
                           replay at a lower --speed";
             (self.report)(Update::Notice(notice.to_owned()));
+        }
+    }
+
+    /// A layout that tells nothing of its order is sent as it is; then the layers
+    /// take what is far behind for late.
+    fn tell_when_disordered(&mut self, line: u64, stream: Stream, timestamp_us: Option<i64>) {
+        let Some(timestamp_us) = timestamp_us.filter(|_| !self.is_disorder_told) else {
+            return;
+        };
+        let newest_us = self.newest_us.entry(stream).or_insert(timestamp_us);
+        *newest_us = timestamp_us.max(*newest_us);
+        let behind_us = newest_us.saturating_sub(timestamp_us);
+        if behind_us > BEHIND_US_MAX {
+            self.is_disorder_told = true;
+            (self.report)(Update::Notice(format!(
+                "line {line} is {} s behind a line before it: what comes this late is stored, \
+                 but in no window; sort the file by time",
+                behind_us / 1_000_000
+            )));
         }
     }
 

@@ -427,7 +427,7 @@ impl Engine {
             &event.device_id,
             event.timestamp_us,
             event.location(),
-            samples::vehicle_type(event),
+            event.vehicle_type(),
         );
     }
 

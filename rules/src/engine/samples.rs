@@ -16,7 +16,7 @@ pub(super) fn of_event<'a>(
 ) -> Option<Sample<'a>> {
     let filters = &rule.filters;
     if !passes(&filters.device, Some(&event.device_id))
-        || !passes(&filters.vehicle_type, vehicle_type(event))
+        || !passes(&filters.vehicle_type, event.vehicle_type())
     {
         return None;
     }
@@ -65,14 +65,6 @@ pub(super) fn of_event<'a>(
     sample.begins_us = event.timestamp_us;
     sample.location = event.location();
     Some(sample)
-}
-
-/// taxi, bus, ... where a fix says so.
-pub(super) fn vehicle_type(event: &Event) -> Option<&str> {
-    match &event.body {
-        Body::Gps(gps) => gps.vehicle_type.as_deref(),
-        _ => None,
-    }
 }
 
 /// A value against the rule's own thresholds; the caller says what it is about.

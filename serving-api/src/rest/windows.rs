@@ -28,7 +28,7 @@ const AHEAD_US: i64 = 24 * 60 * PANE_US;
 /// of 1, 5 or 15 minutes or sliding ones of 5 minutes that begin every minute.
 /// Count, minimum and maximum are exact, quantiles within 1 %. Windows of the
 /// last 20 minutes come from the hot store, earlier ones from the table
-/// `windows`; of those the quantiles of windows longer than a minute are null.
+/// `windows`.
 /// At most 100,000 one-minute windows of the table are read for one answer.
 #[utoipa::path(
     get, path = "/api/windows/{kind}", tag = "now",

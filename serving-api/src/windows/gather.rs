@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use events::window::Pane;
+use events::window::{PANE_US, Pane};
+
+use super::progress::Progress;
 
 /// What was found for one answer.
 #[derive(Debug)]
 pub(super) struct Gathered {
     /// By key and start.
     panes: BTreeMap<(String, i64), Found>,
+    /// By all panes that were seen on the way.
+    pub progress: Progress,
     /// Windows that begin earlier may lack panes: their number had to be limited.
     pub whole_from_us: i64,
 }
@@ -16,7 +20,7 @@ pub(super) struct Gathered {
 #[derive(Debug)]
 struct Found {
     pane: Pane,
-    /// Of a pane whose sketch is not kept.
+    /// As recorded, for a pane that has no sketch.
     quantiles: Option<[Option<f64>; 3]>,
     /// When its record was appended; of two records the later one counts.
     appended_us: i64,
@@ -26,6 +30,7 @@ impl Default for Gathered {
     fn default() -> Self {
         Self {
             panes: BTreeMap::new(),
+            progress: Progress::default(),
             whole_from_us: i64::MIN,
         }
     }
@@ -60,6 +65,14 @@ impl Gathered {
             };
             self.panes.insert(place, found);
         }
+    }
+
+    /// The record of the pane that begins at `start_us` was appended when event time
+    /// had come to its end.
+    pub fn recorded(&mut self, start_us: i64, appended_us: i64, now_us: i64) {
+        let end_us = start_us.saturating_add(PANE_US);
+        let since_us = now_us.saturating_sub(appended_us);
+        self.progress.closed(end_us, end_us, since_us);
     }
 
     /// The panes of each thing, by key.

@@ -7,9 +7,8 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType};
 use events::aggregate::{Aggregate, Moments};
 use events::columns::{date_of, timestamp_type};
-use events::sketch::Sketch;
 use events::time::{DAY_US, format_rfc3339};
-use events::window::{PANE_US, Pane};
+use events::window::{Pane, recorded_sketch};
 use futures::TryStreamExt;
 use lake::query::{Freshness, QueryError};
 
@@ -22,6 +21,7 @@ use crate::sql::{QueryEngine, problem};
 pub(super) async fn read(
     engine: &dyn QueryEngine,
     wanted: &Wanted,
+    now_us: i64,
     gathered: &mut Gathered,
 ) -> Result<(), Problem> {
     let (_, mut rows) = engine
@@ -38,42 +38,47 @@ pub(super) async fn read(
         if read > PANES_MAX {
             return Err(too_many());
         }
-        let taken = take(&batch, wanted, gathered);
+        let taken = take(&batch, wanted, now_us, gathered);
         taken.map_err(|error| Problem::internal(&error))?;
     }
     Ok(())
 }
 
-/// How far event time is known to have come, by the city's recorded panes from the
-/// oldest gathered one until a day after the newest.
-pub(super) async fn watermark_us(
+/// Looks at the city's newest recorded pane, from the oldest gathered one until a
+/// day after the newest. Where those are the last ones, the clock tells the rest.
+pub(super) async fn follow_the_city(
     engine: &dyn QueryEngine,
-    gathered: &Gathered,
-) -> Result<i64, Problem> {
+    now_us: i64,
+    gathered: &mut Gathered,
+) -> Result<(), Problem> {
     let starts = || gathered.panes().map(|pane| pane.start_us);
     let (Some(oldest_us), Some(newest_us)) = (starts().min(), starts().max()) else {
-        return Ok(i64::MIN);
+        return Ok(());
     };
     let sql = format!(
-        "SELECT max(timestamp) FROM windows WHERE kind = 'city' AND {}",
+        "SELECT max(timestamp), max(appended_at) FROM windows WHERE kind = 'city' AND {}",
         span(oldest_us, newest_us.saturating_add(DAY_US))
     );
     let (_, mut rows) = engine
         .query(&sql, Freshness::Exact)
         .await
         .map_err(problem)?;
-    let mut last_us = None;
     while let Some(batch) = rows
         .try_next()
         .await
         .map_err(|error| problem(QueryError::from(error)))?
     {
-        let starts = cast(batch.column(0), &timestamp_type());
-        let starts = starts.map_err(|error| Problem::internal(&error))?;
-        let starts = starts.as_primitive::<TimestampMicrosecondType>();
-        last_us = last_us.max(arrow::compute::max(starts));
+        let newest = |index: usize| {
+            let instants = cast(batch.column(index), &timestamp_type());
+            let instants = instants.map_err(|error| Problem::internal(&error))?;
+            let instants = instants.as_primitive::<TimestampMicrosecondType>();
+            Ok::<_, Problem>(arrow::compute::max(instants))
+        };
+        if let Some(start_us) = newest(0)? {
+            gathered.recorded(start_us, newest(1)?.unwrap_or(now_us), now_us);
+        }
     }
-    Ok(last_us.map_or(i64::MIN, |last_us| last_us.saturating_add(PANE_US)))
+    Ok(())
 }
 
 fn too_many() -> Problem {
@@ -85,7 +90,8 @@ fn too_many() -> Problem {
 }
 
 /// The columns that [`take`] reads, in its order.
-const COLUMNS: &str = "key, timestamp, count, mean, min, max, p50, p90, p99, vehicles, appended_at";
+const COLUMNS: &str =
+    "key, timestamp, count, mean, min, max, p50, p90, p99, vehicles, appended_at, extra";
 
 /// The days that a date with four digits of year can be, from the epoch.
 const DAY_MIN: i32 = -719_162;
@@ -128,6 +134,7 @@ fn literal(text: &str) -> String {
 fn take(
     batch: &RecordBatch,
     wanted: &Wanted,
+    now_us: i64,
     gathered: &mut Gathered,
 ) -> Result<(), arrow::error::ArrowError> {
     let column = |index: usize, data_type: &DataType| cast(batch.column(index), data_type);
@@ -136,6 +143,8 @@ fn take(
     let counts = column(2, &DataType::Int64)?;
     let vehicles = column(9, &DataType::Int64)?;
     let appended = column(10, &timestamp_type())?;
+    let extra = column(11, &DataType::Utf8)?;
+    let extra = extra.as_string::<i32>();
     let figures = (3..9)
         .map(|index| column(index, &DataType::Float64))
         .collect::<Result<Vec<_>, _>>()?;
@@ -157,21 +166,22 @@ fn take(
             continue;
         }
         let vehicles = vehicles.is_valid(row).then(|| vehicles.value(row));
+        let sketch = extra.is_valid(row).then(|| extra.value(row));
+        let sketch = sketch.and_then(recorded_sketch);
         let pane = Pane {
             kind: wanted.kind,
             key: keys.value(row).to_owned(),
             start_us: starts.value(row),
             aggregate: Aggregate {
                 moments: Moments::from_mean(counts.value(row).unsigned_abs(), mean, min, max),
-                sketch: Sketch::default(),
+                sketch: sketch.unwrap_or_default(),
             },
             vehicles: vehicles.and_then(|vehicles| u64::try_from(vehicles).ok()),
             is_final: true,
         };
-        let appended_us = match appended.is_valid(row) {
-            true => appended.value(row),
-            false => i64::MIN,
-        };
+        let appended_us = appended.is_valid(row).then(|| appended.value(row));
+        gathered.recorded(pane.start_us, appended_us.unwrap_or(now_us), now_us);
+        let appended_us = appended_us.unwrap_or(i64::MIN);
         gathered.stored(pane, [figure(3), figure(4), figure(5)], appended_us);
     }
     Ok(())

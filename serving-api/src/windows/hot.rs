@@ -1,6 +1,7 @@
 //! Panes that are still in the hot store.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use events::window::{PANE_US, Pane, WindowKind};
 use hot_store::keys::{parse_window_id, window_id};
@@ -8,6 +9,7 @@ use hot_store::{HotStore, Kind, Result};
 
 use super::Wanted;
 use super::gather::Gathered;
+use super::progress::Progress;
 
 /// Up to so many minutes are asked for by name; of a longer span, the names that
 /// there are are looked up first.
@@ -40,7 +42,10 @@ pub(super) async fn read(
     for ids in ids.chunks(FETCHED_AT_ONCE) {
         for entry in hot.get_many(Kind::Window, ids).await?.into_iter().flatten() {
             match Pane::from_json(&entry.value) {
-                Some(pane) => gathered.hot(pane),
+                Some(pane) => {
+                    see(&pane, entry.expires_in, &mut gathered.progress);
+                    gathered.hot(pane);
+                }
                 None => tracing::warn!(id = entry.id, "hot value is no pane and is not shown"),
             }
         }
@@ -83,24 +88,33 @@ async fn newest(
     Ok(ids)
 }
 
-/// How far event time has come, as far as the panes tell: to the end of the
-/// newest closed one, of those gathered and of the city's.
-pub(super) async fn watermark_us(hot: &dyn HotStore, gathered: &Gathered) -> Result<i64> {
+/// Looks at the city's panes in and after the newest window that there is.
+pub(super) async fn follow_the_city(hot: &dyn HotStore, gathered: &mut Gathered) -> Result<()> {
     let Some(newest_us) = gathered.panes().map(|pane| pane.start_us).max() else {
-        return Ok(i64::MIN);
+        return Ok(());
     };
     let probed: Vec<String> = (0..PROBED_MINUTES)
         .map(|minute| newest_us.saturating_add(minute * PANE_US))
         .map(|start_us| window_id(WindowKind::City, WindowKind::CITY_SPEED, start_us))
         .collect();
     let city = hot.get_many(Kind::Window, &probed).await?;
-    let city = city.into_iter().flatten();
-    let city: Vec<Pane> = city
-        .filter_map(|entry| Pane::from_json(&entry.value))
-        .collect();
-    let closed = gathered.panes().chain(&city).filter(|pane| pane.is_final);
-    Ok(closed
-        .map(|pane| pane.window().end_us)
-        .max()
-        .unwrap_or(i64::MIN))
+    for entry in city.into_iter().flatten() {
+        if let Some(pane) = Pane::from_json(&entry.value) {
+            see(&pane, entry.expires_in, &mut gathered.progress);
+        }
+    }
+    Ok(())
+}
+
+/// A pane's time to live counts from its newest event, before which event time had
+/// come to its start. The speed layer waits for late events; a minute stands for
+/// that.
+fn see(pane: &Pane, expires_in: Duration, progress: &mut Progress) {
+    if !pane.is_final {
+        return progress.open();
+    }
+    let age = Kind::Window.time_to_live().saturating_sub(expires_in);
+    let since_us = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
+    let reached_us = pane.start_us.saturating_sub(PANE_US);
+    progress.closed(pane.window().end_us, reached_us, since_us);
 }

@@ -9,6 +9,7 @@
 mod gather;
 mod history;
 mod hot;
+mod progress;
 
 use std::collections::BTreeMap;
 
@@ -80,7 +81,7 @@ pub struct WindowFigures {
     pub min: f64,
     /// The largest.
     pub max: f64,
-    /// The median, within 1 %; null for windows of several minutes of which some are older than 20 minutes, because sketches are not kept for longer.
+    /// The median, within 1 %; null for windows of several minutes of which some were recorded without a sketch, as earlier versions did.
     pub p50: Option<f64>,
     /// Nine of ten values are at most this; null as `p50`.
     pub p90: Option<f64>,
@@ -117,22 +118,20 @@ pub(crate) async fn read(
     // A pane is written last when it has ended, or later.
     let is_history = first_us < now_us.saturating_sub(HOT_US + PANE_US);
     if is_history {
-        history::read(app.deps.engine.as_ref(), wanted, &mut gathered).await?;
+        history::read(app.deps.engine.as_ref(), wanted, now_us, &mut gathered).await?;
     }
     hot::read(app.deps.hot.as_ref(), wanted, &mut gathered)
         .await
         .map_err(|error| Problem::unavailable(format!("windows cannot be read: {error}")))?;
-    let mut watermark_us = i64::MIN;
     if wanted.panes_per_window() > 1 {
-        watermark_us = hot::watermark_us(app.deps.hot.as_ref(), &gathered)
+        hot::follow_the_city(app.deps.hot.as_ref(), &mut gathered)
             .await
             .map_err(|error| Problem::unavailable(format!("windows cannot be read: {error}")))?;
         if is_history {
-            let recorded = history::watermark_us(app.deps.engine.as_ref(), &gathered).await?;
-            watermark_us = watermark_us.max(recorded);
+            history::follow_the_city(app.deps.engine.as_ref(), now_us, &mut gathered).await?;
         }
     }
-    Ok(answer(wanted, &gathered, watermark_us))
+    Ok(answer(wanted, &gathered, gathered.progress.watermark_us()))
 }
 
 fn answer(wanted: &Wanted, gathered: &Gathered, watermark_us: i64) -> WindowsAnswer {
@@ -162,7 +161,7 @@ fn answer(wanted: &Wanted, gathered: &Gathered, watermark_us: i64) -> WindowsAns
     }
 }
 
-/// `stored` are the quantiles of a pane whose sketch is not kept.
+/// `stored` are the quantiles of a recorded pane, which may have no sketch.
 fn figures(key: &str, merged: &Merged, stored: Option<[Option<f64>; 3]>) -> WindowFigures {
     let moments = &merged.aggregate.moments;
     let is_sketched = merged.aggregate.sketch.count() == moments.count;

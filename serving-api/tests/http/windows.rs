@@ -1,5 +1,7 @@
 //! `/api/windows/{kind}`: panes of the hot store and of the table as one answer.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use chrono::Utc;
 use event_log::NewRecord;
@@ -181,11 +183,19 @@ async fn before_the_hot_ones_the_table_answers() {
     let first = &body["windows"][0];
     assert_eq!((&first["count"], &first["mean"]), (&4.into(), &4.0.into()));
     assert_eq!((&first["min"], &first["max"]), (&1.0.into(), &7.0.into()));
-    // What one-minute sketches said of quantiles cannot be put together again.
-    assert_eq!(
-        (&first["p50"], &first["final"]),
-        (&serde_json::Value::Null, &true.into())
+    // Of 1, 2, 6 and 7, from the sketches of both minutes.
+    assert!(
+        first["p50"]
+            .as_f64()
+            .is_some_and(|p50| (1.98..=2.02).contains(&p50)),
+        "{first}"
     );
+    assert!(
+        first["p90"]
+            .as_f64()
+            .is_some_and(|p90| (6.93..=7.0).contains(&p90))
+    );
+    assert_eq!(first["final"], true);
 
     let (_, body) = server
         .get_json(&format!(
@@ -194,6 +204,34 @@ async fn before_the_hot_ones_the_table_answers() {
         ))
         .await;
     assert_eq!(body["windows"].as_array().map(Vec::len), Some(3), "{body}");
+}
+
+#[tokio::test]
+async fn the_last_window_of_a_recording_becomes_final_by_the_clock() {
+    let server = start().await;
+    let city = |start_us, is_final| pane(WindowKind::City, "speed", start_us, &[30.0], is_final);
+    let hot = |pane: &Pane, age_min: u64| {
+        let id = window_id(pane.kind, &pane.key, pane.start_us);
+        Update::new(Kind::Window, id, Some(Bytes::from(pane.to_json())))
+            .aged(Duration::from_secs(60 * age_min))
+    };
+    let is_final = async |from_us: i64| {
+        let from = format_rfc3339(from_us);
+        let path = format!("/api/windows/city?size=15m&from={from}&limit=1");
+        let (_, body) = server.get_json(&path).await;
+        body["windows"][0]["final"].as_bool()
+    };
+    // A recording of years ago that has just ended: what follows may still come.
+    let then_us = 1_490_109_300_000_000;
+    server.apply(vec![hot(&city(then_us, true), 0)]).await;
+    assert_eq!(is_final(then_us).await, Some(false));
+    // Nothing came for as long as the window lasts.
+    server.apply(vec![hot(&city(then_us, true), 17)]).await;
+    assert_eq!(is_final(then_us).await, Some(true));
+    // It goes on, slowly.
+    let next = city(then_us + PANE_US, false);
+    server.apply(vec![hot(&next, 0)]).await;
+    assert_eq!(is_final(then_us).await, Some(false));
 }
 
 #[tokio::test]

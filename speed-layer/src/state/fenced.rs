@@ -135,8 +135,8 @@ impl FencedDevices {
 
 fn place_of(event: &Event) -> Option<(Location, Option<&str>)> {
     match &event.body {
-        Body::Gps(gps) => Some((gps.location, gps.vehicle_type.as_deref())),
-        Body::Vehicle(vehicle) => Some((vehicle.location, None)),
+        Body::Gps(gps) => Some((gps.location, event.vehicle_type())),
+        Body::Vehicle(vehicle) => Some((vehicle.location, event.vehicle_type())),
         _ => None,
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use events::{Event, Gps, Location, Stream, TopicPartition};
+use events::{Event, Gps, Location, Stream, TopicPartition, Vehicle};
 use fences::Fence;
 use proptest::prelude::*;
 use rules::{AlertStep, RuleSet, Status};
@@ -98,6 +98,39 @@ fn a_vehicle_that_enters_stays_and_leaves_raises_and_clears() {
         let wanted = format!("{rule} yard:t0 {status}");
         assert!(told.contains(&wanted), "{wanted} is not in {told:?}");
     }
+}
+
+#[test]
+fn a_fence_for_cars_watches_connected_vehicles() {
+    let mut state = new_state();
+    let document = json!({"id": "cars", "name": "Cars", "vehicle_types": ["car"],
+        "shape": {"type": "circle", "center": [INSIDE, 57.7], "radius_m": 200}});
+    let fence = Fence::from_json(document.to_string().as_bytes()).unwrap();
+    state.fences_mut().put(Arc::new(fence), 0).unwrap();
+    let topic = TopicPartition::new("vehicle_data", 0);
+    let slot = state.assign(&topic, Stream::VehicleData, &[]);
+    let car = |at_s: i64, longitude: f64| {
+        let location = Location {
+            latitude: 57.7,
+            longitude,
+        };
+        let vehicle = Vehicle {
+            location,
+            ..Vehicle::default()
+        };
+        Event {
+            body: events::Body::Vehicle(vehicle),
+            ..fix(1, at_s, longitude)
+        }
+    };
+    let told = told(&fold(
+        &mut state,
+        slot,
+        &[car(0, OUTSIDE), car(60, INSIDE)],
+        0,
+    ));
+    let wanted = format!("geofence-enter cars:t1 {:?}", Status::Raised);
+    assert!(told.contains(&wanted), "{wanted} is not in {told:?}");
 }
 
 #[test]

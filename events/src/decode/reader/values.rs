@@ -2,6 +2,7 @@
 //! a slot, and `null` leaves the slot empty.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 
 use compact_str::CompactString;
 
@@ -11,9 +12,17 @@ use crate::decode::scan::RawString;
 use crate::time::parse_rfc3339_us;
 
 /// What a speed is, for errors.
-pub(crate) const SPEED: &str = "a number of km/h, at least 0";
+pub(crate) const SPEED: &str = "a number of km/h from 0 to 2000";
+/// No vehicle goes faster on the ground: a sum with one such number in it is no
+/// figure any more.
+const SPEED_KMH_MAX: f64 = 2000.0;
+const WIND: &str = "a number of km/h, at least 0";
 const DIRECTION: &str = "degrees clockwise from north or a compass word such as North-East or NE";
 const NUMBER: &str = "a finite number";
+const READING: &str = "a number from -1e10 to 1e10";
+/// Beyond every unit's use, and beyond the numbers (such as -9999 or those of 32
+/// bits) by which sensors say that they have nothing to tell.
+const READING_MAX: f64 = 1e10;
 
 impl<'a> Reader<'a> {
     /// The value of a required slot.
@@ -31,11 +40,33 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// km/h, at least 0.
+    /// What a sensor measures, in any unit.
+    #[inline]
+    pub(crate) fn reading(&mut self, slot: &mut Option<f64>) -> Result<()> {
+        self.number_within(slot, -READING_MAX..=READING_MAX, READING)
+    }
+
+    /// Of a vehicle, km/h.
     #[inline]
     pub(crate) fn speed(&mut self, slot: &mut Option<f64>) -> Result<()> {
-        match self.number_or_null(SPEED)? {
-            Some(value) if value < 0.0 => Err(self.wrong(SPEED)),
+        self.number_within(slot, 0.0..=SPEED_KMH_MAX, SPEED)
+    }
+
+    /// Of the wind, km/h.
+    #[inline]
+    pub(crate) fn wind(&mut self, slot: &mut Option<f64>) -> Result<()> {
+        self.number_within(slot, 0.0..=READING_MAX, WIND)
+    }
+
+    #[inline]
+    fn number_within(
+        &mut self,
+        slot: &mut Option<f64>,
+        range: RangeInclusive<f64>,
+        expected: &str,
+    ) -> Result<()> {
+        match self.number_or_null(expected)? {
+            Some(value) if !range.contains(&value) => Err(self.wrong(expected)),
             Some(value) => self.fill(slot, value),
             None => Ok(()),
         }

@@ -1,16 +1,19 @@
 //! Austin buses: `vehicle_id,timestamp,speed` (m/s)`,route_id,trip_id,latitude,
-//! longitude,trip_headsign`, one `gps_data` event a row. The direction is from the
+//! longitude,trip_headsign`, one `gps_data` event a row. Files are in order of
+//! trips, so they are sorted by time (`by_time`); the direction is then from the
 //! bus's fix before it.
+
+use std::path::PathBuf;
 
 use events::json::ObjectWriter;
 use events::{Body, Event, Gps};
 
 use super::table::{Fields, Table};
 use super::track::Tracks;
-use super::{Context, Rows, number, place, round, stable_id};
+use super::{Context, Rows, by_time, number, place, round, stable_id};
 use crate::replay::ReplayError;
 use crate::replay::input::Content;
-use crate::replay::row::Row;
+use crate::replay::row::{Content as Message, Outcome, Row};
 
 const KMH_PER_MS: f64 = 3.6;
 
@@ -28,8 +31,7 @@ struct Columns {
 struct Capmetro {
     table: Table,
     columns: Columns,
-    tracks: Tracks,
-    context: Context,
+    path: PathBuf,
 }
 
 pub(crate) fn rows(content: Content, context: Context) -> Result<Rows, ReplayError> {
@@ -44,12 +46,30 @@ pub(crate) fn rows(content: Content, context: Context) -> Result<Rows, ReplayErr
         longitude: table.required("longitude")?,
         headsign: table.position("trip_headsign"),
     };
-    Ok(Box::new(Capmetro {
+    let path = context.path.clone();
+    let unsorted = Capmetro {
         table,
         columns,
-        tracks: Tracks::default(),
-        context,
-    }))
+        path: context.path,
+    };
+    let mut tracks = Tracks::default();
+    let rows = by_time::read(unsorted, &path)?.into_iter();
+    Ok(Box::new(
+        rows.map(move |row| Ok(directed(row, &mut tracks))),
+    ))
+}
+
+/// With the direction from the bus's fix before it, which is the row before it in
+/// time, not in the file.
+fn directed(mut row: Row, tracks: &mut Tracks) -> Row {
+    if let Outcome::Message(draft) = &mut row.outcome
+        && let Message::Event(event) = &mut draft.content
+        && let Body::Gps(gps) = &mut event.body
+    {
+        let motion = tracks.step(&event.device_id, event.timestamp_us, gps.location);
+        gps.direction_deg = motion.direction_deg;
+    }
+    row
 }
 
 impl Iterator for Capmetro {
@@ -60,23 +80,18 @@ impl Iterator for Capmetro {
             Ok(next) => next?,
             Err(source) => {
                 return Some(Err(ReplayError::Read {
-                    path: self.context.path.clone(),
+                    path: self.path.clone(),
                     source,
                 }));
             }
         };
         let (line, fields) = next;
-        let event = fields.and_then(|fields| event(line, fields, &self.columns, &mut self.tracks));
+        let event = fields.and_then(|fields| event(line, fields, &self.columns));
         Some(Ok(Row::of(line, event)))
     }
 }
 
-fn event(
-    line: u64,
-    fields: Fields<'_>,
-    columns: &Columns,
-    tracks: &mut Tracks,
-) -> Result<Event, String> {
+fn event(line: u64, fields: Fields<'_>, columns: &Columns) -> Result<Event, String> {
     let vehicle_id = fields.required("vehicle_id", columns.vehicle_id)?;
     let timestamp = fields.text(columns.timestamp)?;
     let timestamp_us = events::time::parse_rfc3339_us(timestamp)
@@ -91,7 +106,6 @@ fn event(
             "field \"speed\": got {speed_ms}, expected m/s, at least 0"
         ));
     }
-    let motion = tracks.step(vehicle_id, timestamp_us, location);
     let text = |column: usize| {
         let text = fields.text(column)?;
         Ok::<_, String>(Some(text).filter(|text| !text.is_empty()))
@@ -110,7 +124,6 @@ fn event(
         body: Body::Gps(Gps {
             location,
             speed_kmh: round(speed_ms * KMH_PER_MS, 100.0),
-            direction_deg: motion.direction_deg,
             vehicle_type: Some("bus".into()),
             route_id: text(columns.route_id)?.map(Into::into),
             trip_id: text(columns.trip_id)?.map(Into::into),

@@ -9,7 +9,7 @@ use events::{Body, Event, Gps};
 use prost::Message;
 
 use super::gtfs_message::{FeedEntity, FeedMessage, VehiclePosition};
-use super::{Context, Rows, place, round, stable_id};
+use super::{Context, Rows, by_time, place, round, stable_id};
 use crate::replay::ReplayError;
 use crate::replay::input::{Content, read_whole};
 use crate::replay::row::{Outcome, Row};
@@ -30,10 +30,7 @@ pub(crate) fn rows(content: Content, context: Context) -> Result<Rows, ReplayErr
         .map(|(index, entity)| row(index, entity, header_time))
         .collect();
     // A snapshot has no order of its own; pacing wants that of time.
-    rows.sort_by_key(|row| match &row.outcome {
-        Outcome::Message(draft) => draft.timestamp_us,
-        _ => None,
-    });
+    by_time::sort(&mut rows);
     Ok(Box::new(rows.into_iter().map(Ok)))
 }
 

@@ -1,5 +1,6 @@
 //! The known layouts: each file turns content into rows.
 
+mod by_time;
 mod cabspotting;
 mod capmetro;
 mod csv_columns;

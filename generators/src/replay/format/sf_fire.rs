@@ -3,21 +3,17 @@
 //! A call becomes up to four `emergency_incident_data` events: Active when it
 //! was received, Dispatched with the first unit, OnScene with the first arrival,
 //! Resolved when the last unit was available again. What a call lacks it does
-//! not get. All of them are sorted by time, for which the file is read whole: up
-//! to [`ROWS_MAX`] rows.
+//! not get. All of them are sorted by time (`by_time`).
 
 use std::collections::BTreeMap;
 
 use events::{Body, Event, Incident, Severity};
 
 use super::table::{Fields, Table};
-use super::{Context, Rows, pacific_time, point, stable_id};
+use super::{Context, Rows, by_time, pacific_time, point, stable_id};
 use crate::replay::ReplayError;
 use crate::replay::input::Content;
-use crate::replay::row::{Outcome, Row};
-
-/// So many rows fit in memory; a year of the city is a third of it.
-const ROWS_MAX: u64 = 1_000_000;
+use crate::replay::row::Row;
 
 struct Columns {
     call: usize,
@@ -94,22 +90,10 @@ pub(crate) fn rows(content: Content, context: Context) -> Result<Rows, ReplayErr
             rows.push(Row::bad(line, cause));
         }
         row_count += 1;
-        if row_count > ROWS_MAX {
-            return Err(ReplayError::Format(format!(
-                "{} has more than {ROWS_MAX} rows; split it by date",
-                context.path.display()
-            )));
-        }
+        by_time::check_count(row_count, &context.path)?;
     }
-    let mut events: Vec<Row> = calls
-        .iter()
-        .flat_map(|(number, call)| call.life(number))
-        .collect();
-    events.sort_by_key(|row| match &row.outcome {
-        Outcome::Message(draft) => draft.timestamp_us,
-        _ => None,
-    });
-    rows.extend(events);
+    rows.extend(calls.iter().flat_map(|(number, call)| call.life(number)));
+    by_time::sort(&mut rows);
     Ok(Box::new(rows.into_iter().map(Ok)))
 }
 

@@ -27,6 +27,10 @@ use crate::state::App;
 
 /// Features written at a time, so that a large export is never in memory whole.
 const EXPORT_PAGE: usize = 500;
+/// What an import takes: all fences that there can be, of some tens of corners each.
+const IMPORT_BYTES_MAX: usize = 64 << 20;
+/// Fences of an import that are written at a time.
+const WRITTEN_AT_ONCE: usize = 5_000;
 /// Wrong features that are told at most.
 const ERRORS_MAX: usize = 100;
 
@@ -113,8 +117,9 @@ pub(super) fn anchor(app: &App, fence: &Fence) -> Option<Position> {
 /// Add fences from GeoJSON
 ///
 /// A FeatureCollection as `GET /api/fences.geojson` writes it, or any other of
-/// Polygons and MultiPolygons; properties that are no field of a fence are kept.
-/// A feature with the id of a fence replaces it. All are taken or, where one is
+/// Polygons and MultiPolygons, of at most 64 MiB; properties that are no field of a
+/// fence are kept. A feature with the id of a fence replaces it; of an id that cannot
+/// name a fence, such as `way/123`, another one is made, always the same. All are taken or, where one is
 /// wrong, none: `errors` then says what is wrong with each.
 #[utoipa::path(
     post, path = "/api/fences/import", tag = "fences", request_body = Object,
@@ -131,9 +136,8 @@ pub(crate) async fn import(
 ) -> Result<Response, Problem> {
     without_params(query.as_deref())?;
     body::expect_json(&headers)?;
-    let config = app.config();
-    let limit = config.ingest_body_bytes_max;
-    let body = body::read(body, limit, config.request_timeout()).await?;
+    let timeout = app.config().request_timeout();
+    let body = body::read(body, IMPORT_BYTES_MAX, timeout).await?;
     let reading = tokio::task::spawn_blocking(move || read_features(&body, &json::now()));
     let read = reading.await.map_err(|error| Problem::internal(&error))??;
     let fences = loaded(&app).await?;
@@ -141,10 +145,13 @@ pub(crate) async fn import(
     let is_new = |fence: &&Fence| fences.get(&fence.id).is_none();
     check_room(fences, read.iter().filter(is_new).count())?;
     let ids: Vec<_> = read.iter().map(|fence| fence.id.clone()).collect();
-    let edits = read
-        .iter()
-        .map(|fence| Edit::put(fence.id.clone(), fence.to_json()));
-    write(&app, edits.collect()).await?;
+    // All are checked; each part is waited for, so that none waits for all of them.
+    for part in read.chunks(WRITTEN_AT_ONCE) {
+        let edits = part
+            .iter()
+            .map(|fence| Edit::put(fence.id.clone(), fence.to_json()));
+        write(&app, edits.collect()).await?;
+    }
     let answer = json!({"imported": ids.len(), "ids": ids});
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }

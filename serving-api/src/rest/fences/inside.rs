@@ -3,6 +3,7 @@
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use bytes::Bytes;
+use events::Stream;
 use fences::{Fence, FenceIndex, FenceNo};
 use hot_store::Kind;
 use serde::Deserialize;
@@ -19,7 +20,19 @@ use crate::state::App;
 struct Watched {
     #[serde(default)]
     vehicle_type: Option<String>,
+    #[serde(default)]
+    stream: Option<String>,
     timestamp: String,
+}
+
+impl Watched {
+    /// As [`events::Event::vehicle_type`] of what it is made of.
+    fn vehicle_type(&self) -> Option<&str> {
+        let is_connected = self.stream.as_deref() == Some(Stream::VehicleData.name());
+        self.vehicle_type
+            .as_deref()
+            .or(is_connected.then_some("car"))
+    }
 }
 
 /// The vehicles inside a fence now
@@ -82,7 +95,7 @@ fn vehicles_in(app: &App, fence: &Fence, limit: usize) -> Result<Vec<Bytes>, Pro
         let watched = serde_json::from_slice::<Watched>(value).ok();
         watched.is_some_and(|watched| {
             let at_us = events::time::parse_rfc3339_us(&watched.timestamp);
-            at_us.is_some_and(|at_us| active.applies(id, watched.vehicle_type.as_deref(), at_us))
+            at_us.is_some_and(|at_us| active.applies(id, watched.vehicle_type(), at_us))
         })
     };
     let watched = candidates.into_iter().filter(is_watched);
