@@ -13,6 +13,7 @@ mod endpoints;
 mod exactly_once;
 mod exactness;
 mod existing_producers;
+mod fences;
 mod import;
 mod jobs;
 mod living_city;
