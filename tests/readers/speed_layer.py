@@ -3,15 +3,18 @@
     speed_layer.py LAKE LIVE.json LATENESS_SECONDS FAST_KMH FAST_NO_MORE_KMH
 
 LAKE is a folder or s3://BUCKET/PREFIX (endpoint and key from the environment) with
-the tables gps_data, weather_data, windows and alerts. LIVE.json is what
-/api/vehicles/locations answers. The rule `fleet-fast` raises an alert where a vehicle is
-faster than FAST_KMH, which is over where it is not faster than FAST_NO_MORE_KMH. Reads
-the events in the order of the log and applies the definitions once more: watermark,
-lateness, duplicates, panes of one minute, last position by event time, alerts. Prints
-what differs, and exits with 1 if anything does.
+the tables gps_data, weather_data, windows and alerts. LIVE.json is what the API says now:
+`vehicles` is /api/vehicles/locations, `windows` has /api/windows/KIND?size=SIZE by kind and
+size. The rule `fleet-fast` raises an alert where a vehicle is faster than FAST_KMH, which
+is over where it is not faster than FAST_NO_MORE_KMH. Reads the events in the order of the
+log and applies the definitions once more: watermark, lateness, duplicates, streets,
+parked vehicles, windows, last position by event time, alerts. Prints what differs, and
+exits with 1 if anything does.
 """
 import json
 import sys
+from collections import Counter
+from datetime import datetime, timedelta, timezone
 
 import h3
 import pyarrow
@@ -20,6 +23,17 @@ from delta_tables import connect
 
 PANE_US = 60_000_000
 READINGS = ("temperature", "humidity", "wind_speed", "precipitation", "visibility", "air_quality_index")
+# Length and step of the windows, by the name of their size.
+SIZES = {
+    "1m": (PANE_US, PANE_US),
+    "5m": (5 * PANE_US, 5 * PANE_US),
+    "15m": (15 * PANE_US, 15 * PANE_US),
+    "5m/1m": (5 * PANE_US, PANE_US),
+}
+# Panes stay in the hot store for 20 minutes after their last event was appended. Longer
+# windows with older ones have no quantiles any more.
+SURELY_HOT_US = 15 * PANE_US
+FIGURES = ("count", "mean", "min", "max", "p50", "p90", "p99", "vehicles")
 
 # Of every partition by offset: the watermark that each event meets, itself included.
 # Event times are never ahead of the log's clock here, so they alone make it. An event
@@ -38,19 +52,54 @@ SELECT *, row_number() OVER (PARTITION BY device_id, id, late ORDER BY log_offse
 FROM paned
 """
 
+# Streets as tests/src/roads.rs lays them out, 10 rows of 4, in millionths of a degree. A fix
+# is on a street within 30 m (270 to the north or south) of a carriageway, and there on the
+# one of its heading.
+STREETS = """
+CREATE MACRO north_of(latitude) AS CAST(round(latitude * 1e6) AS BIGINT) - 57690000 + 1000;
+CREATE MACRO east_of(longitude) AS CAST(round(longitude * 1e6) AS BIGINT) - 11930000;
+CREATE MACRO segment(latitude, longitude, direction) AS CASE
+  WHEN north_of(latitude) BETWEEN 0 AND 39999 AND north_of(latitude) % 4000 - 1000 BETWEEN -270 AND 430
+    AND east_of(longitude) BETWEEN 0 AND 79999 AND east_of(longitude) % 20000 < 15000
+  THEN 'e' || (
+    north_of(latitude) // 4000 * 16 + east_of(longitude) // 20000 * 4
+    + CASE WHEN direction < 180 THEN 0 ELSE 2 END + east_of(longitude) % 20000 // 7500)
+  END
+"""
+
+# Every believed fix in the order of the log. A vehicle moves where it has a speed, or is
+# not where its newest fix before was; who has not moved for two minutes is parked, and says
+# nothing about its street. Only what is the newest of its vehicle tells whether it moves.
+FIXES = """
+CREATE TEMP TABLE fixes AS
+WITH believed AS (
+  SELECT *, (latitude, longitude) AS place,
+    us >= coalesce(max(us) OVER earlier, us) AS is_newest
+  FROM judged_gps_data WHERE occurrence = 1 AND NOT (latitude = 0 AND longitude = 0)
+  WINDOW earlier AS (PARTITION BY device_id ORDER BY log_offset ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+), moving AS (
+  SELECT *, is_newest AND (speed >= 3 OR place <> last_value(CASE WHEN is_newest THEN place END IGNORE NULLS) OVER earlier)
+    AS moves
+  FROM believed
+  WINDOW earlier AS (PARTITION BY device_id ORDER BY log_offset ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+)
+SELECT * EXCLUDE (place),
+  coalesce(max(us) OVER so_far - max(us) FILTER (moves) OVER so_far > 120000000, true) AS is_parked
+FROM moving
+WINDOW so_far AS (PARTITION BY device_id ORDER BY log_offset)
+"""
+
 
 def judge(connection, lake, table, lateness_us):
     path = f"{lake}/{table}"
     connection.execute(JUDGED.format(table=table, path=path, lateness_us=lateness_us, pane_us=PANE_US))
 
 
-def expected_panes(connection):
-    """(kind, key, start) -> (count, mean, min, max, p50, p90, p99, vehicles)"""
-    quantiles = ", ".join(f"quantile_disc({{v}}, {q})" for q in (0.5, 0.9, 0.99))
-    figures = f"count(*), avg({{v}}), min({{v}}), max({{v}}), {quantiles}, count(DISTINCT device_id)"
-    fixes = "judged_gps_data WHERE NOT late AND occurrence = 1 AND NOT (latitude = 0 AND longitude = 0)"
-    panes = {}
-    places = connection.execute(f"SELECT DISTINCT latitude, longitude FROM {fixes}").fetchall()
+def measure(connection):
+    """The table `measured`: every value that is in windows, by kind and key."""
+    connection.execute(STREETS)
+    connection.execute(FIXES)
+    places = connection.execute("SELECT DISTINCT latitude, longitude FROM fixes").fetchall()
     cells = pyarrow.table(
         {
             "latitude": [place[0] for place in places],
@@ -59,44 +108,84 @@ def expected_panes(connection):
         }
     )
     connection.register("cells", cells)
-    fixes = f"(SELECT * FROM {fixes}) JOIN cells USING (latitude, longitude)"
-    keys = (("city", "'speed'"), ("cell", "cell"))
-    for kind, key in keys:
-        rows = connection.execute(
-            f"SELECT {key}, pane_us, {figures.format(v='speed')} FROM {fixes} GROUP BY 1, 2"
-        ).fetchall()
-        panes |= {(kind, row[0], row[1]): row[2:] for row in rows}
-    readings = "judged_weather_data WHERE NOT late AND occurrence = 1"
-    for reading in READINGS:
-        rows = connection.execute(
-            f"""SELECT device_id || ':{reading}', pane_us, {figures.format(v=reading)} FROM {readings}
-                AND {reading} IS NOT NULL GROUP BY 1, 2"""
-        ).fetchall()
-        panes |= {("station", row[0], row[1]): row[2:] for row in rows}
-    return panes
+    of_fix = "pane_us, speed AS value, hash(device_id) AS device, epoch_us(appended_at) AS appended_us FROM fixes"
+    readings = [
+        f"""SELECT 'station', device_id || ':{reading}', pane_us, {reading}, hash(device_id), epoch_us(appended_at)
+            FROM judged_weather_data WHERE NOT late AND occurrence = 1 AND {reading} IS NOT NULL"""
+        for reading in READINGS
+    ]
+    selections = [
+        f"SELECT 'city' AS kind, 'speed' AS key, {of_fix} WHERE NOT late",
+        f"SELECT 'cell', cell, {of_fix} JOIN cells USING (latitude, longitude) WHERE NOT late",
+        f"""SELECT 'segment', segment(latitude, longitude, direction), {of_fix}
+            WHERE NOT late AND NOT is_parked AND segment(latitude, longitude, direction) IS NOT NULL""",
+        *readings,
+    ]
+    connection.execute("CREATE TEMP TABLE measured AS " + " UNION ALL ".join(selections))
 
 
-def said_panes(connection, lake):
+def count_vehicles(connection):
+    """(kind, key, start of a minute) -> how many vehicles its values came from."""
+    rows = connection.execute(
+        "SELECT kind, key, pane_us, count(DISTINCT device) FROM measured WHERE kind <> 'station' GROUP BY ALL"
+    ).fetchall()
+    return {row[:3]: row[3] for row in rows}
+
+
+def expected_windows(connection, size, vehicles, end_us):
+    """(kind, key, start) -> (figures by name, append of its first event), of windows that
+    end until then. Vehicles are known of windows of which one minute has values."""
+    size_us, step_us = SIZES[size]
+    rows = connection.execute(
+        f"""SELECT kind, key, start_us, min(pane_us), max(pane_us), min(appended_us),
+              count(*), avg(value), min(value), max(value), quantile_disc(value, [0.5, 0.9, 0.99])
+            FROM (SELECT *, pane_us - pane_us % {step_us} - back * {step_us} AS start_us
+                  FROM measured, range({size_us // step_us}) AS earlier(back))
+            WHERE start_us + {size_us} <= {end_us} GROUP BY kind, key, start_us"""
+    ).fetchall()
+    windows = {}
+    for kind, key, start_us, first_us, last_us, appended_us, *moments, quantiles in rows:
+        of_one_minute = vehicles.get((kind, key, first_us)) if first_us == last_us else None
+        figures = dict(zip(FIGURES, [*moments, *quantiles, of_one_minute]))
+        windows[(kind, key, start_us)] = (figures, appended_us)
+    return windows
+
+
+def recorded_windows(connection, lake):
     """Closed windows. A correction has the id of what it corrects: the last one counts."""
     rows = connection.execute(
-        f"""SELECT kind, key, epoch_us(timestamp), count, mean, min, max, p50, p90, p99, vehicles, id
-            FROM delta_scan('{lake}/windows') WHERE kind <> 'segment'
+        f"""SELECT kind, key, epoch_us(timestamp), {", ".join(FIGURES)}
+            FROM delta_scan('{lake}/windows')
             QUALIFY row_number() OVER (PARTITION BY id ORDER BY log_offset DESC) = 1"""
     ).fetchall()
-    return rows
+    for kind, key, start_us, *figures in rows:
+        yield (kind, key, start_us), {**dict(zip(FIGURES, figures)), "final": True}
+
+
+def told_windows(answers, size):
+    """What the API says of every kind."""
+    epoch = datetime(1970, 1, 1, tzinfo=timezone.utc)
+    for kind, sizes in answers.items():
+        if sizes[size]["truncated"]:
+            raise SystemExit(f"{kind} {size}: not all windows were asked for")
+        for window in sizes[size]["windows"]:
+            start = datetime.fromisoformat(window["window_start"]) - epoch
+            yield (kind, window["key"], start // timedelta(microseconds=1)), window
 
 
 def near(a, b, share):
     return a is not None and b is not None and abs(a - b) <= share * max(abs(a), abs(b), 1e-9)
 
 
-def differs(expected, said):
+def differs(expected, said, may_lack):
     """What is not as expected. Moments are exact, a quantile is within the 1 % that the
     sketch promises."""
-    names = ("count", "mean", "min", "max", "p50", "p90", "p99", "vehicles")
-    for name, want, got in zip(names, expected, said):
+    for name, want in expected.items():
+        got = said[name]
+        if got is None and name in may_lack:
+            continue
         if name in ("count", "vehicles"):
-            same = got is None and name == "vehicles" or want == got
+            same = want == got
         else:
             same = near(want, got, 0.0101 if name.startswith("p") else 1e-9)
         if not same:
@@ -104,22 +193,53 @@ def differs(expected, said):
     return None
 
 
-def compare_panes(connection, lake, open_from_us):
-    expected = {key: pane for key, pane in expected_panes(connection).items() if key[2] < open_from_us}
+def compare_windows(expected, said, source, size, span):
+    """`span`: the end of the last closed minute, the end of the last window that is
+    compared, and now."""
+    closed_us, end_us, now_us = span
+    size_us = SIZES[size][0]
     problems, seen = [], set()
-    for kind, key, start, *figures, pane_id in said_panes(connection, lake):
-        if start >= open_from_us:
+    for place, window in said:
+        start_us = place[2]
+        if start_us + size_us > end_us:
             continue
-        place = (kind, key, start)
+        name = f"{source} {size} {place}"
         if place in seen:
-            problems.append(f"{place} was said twice ({pane_id})")
+            problems.append(f"{name} was said twice")
         seen.add(place)
         if place not in expected:
-            problems.append(f"{place} was said and has no event")
-        elif wrong := differs(expected[place], figures):
-            problems.append(f"{place}: {wrong}")
-    problems += [f"{place} is missing" for place in expected.keys() - seen]
-    return len(expected), problems
+            problems.append(f"{name} was said and has no event")
+            continue
+        figures, appended_us = expected[place]
+        is_old = size != "1m" and appended_us < now_us - SURELY_HOT_US
+        if wrong := differs(figures, window, ("p50", "p90", "p99") if is_old else ()):
+            problems.append(f"{name}: {wrong}")
+        elif start_us + size_us <= closed_us and not window["final"]:
+            problems.append(f"{name} is not final")
+    problems += [f"{source} {size} {place} is missing" for place in expected.keys() - seen]
+    return problems
+
+
+def compare_all_windows(connection, lake, answers):
+    """Compares until the minute in which something closes the windows, which is in windows
+    that are still open. Longer windows only once the minutes are right."""
+    end_us, now_us = connection.execute(
+        """SELECT min(pane_us), max(epoch_us(appended_at)) FROM judged_gps_data WHERE device_id LIKE 'closing-%'"""
+    ).fetchone()
+    measure(connection)
+    vehicles = count_vehicles(connection)
+    minutes = expected_windows(connection, "1m", vehicles, end_us)
+    span = (max(start_us for _, _, start_us in minutes) + PANE_US, end_us, now_us)
+    problems = compare_windows(minutes, recorded_windows(connection, lake), "table", "1m", span)
+    problems += compare_windows(minutes, told_windows(answers, "1m"), "API", "1m", span)
+    counts = Counter(f"{kind} 1m" for kind, _, _ in minutes)
+    if not counts["segment 1m"]:
+        problems.append("no vehicle drives on a street")
+    for size in () if problems else ("5m", "15m", "5m/1m"):
+        expected = expected_windows(connection, size, vehicles, end_us)
+        counts.update(f"{kind} {size}" for kind, _, _ in expected)
+        problems += compare_windows(expected, told_windows(answers, size), "API", size, span)
+    return counts, problems
 
 
 def compare_positions(connection, live):
@@ -204,25 +324,23 @@ def main(lake, live, lateness_s, fast, no_more):
     connection = connect(lake)
     for table in ("gps_data", "weather_data"):
         judge(connection, lake, table, int(float(lateness_s) * 1e6))
-    # What is closing the windows is in windows that are still open.
-    open_from_us = connection.execute(
-        "SELECT min(pane_us) FROM judged_gps_data WHERE device_id LIKE 'closing-%'"
-    ).fetchone()[0]
     events, doubles, late = connection.execute(
         """SELECT count(*), count(*) FILTER (occurrence > 1 AND NOT late), count(*) FILTER (late)
            FROM judged_gps_data"""
     ).fetchone()
-    panes, pane_problems = compare_panes(connection, lake, open_from_us)
     with open(live, encoding="utf-8") as file:
-        devices, position_problems = compare_positions(connection, json.load(file))
+        said = json.load(file)
+    windows, window_problems = compare_all_windows(connection, lake, said["windows"])
+    devices, position_problems = compare_positions(connection, said["vehicles"])
     alerts, alert_problems = compare_alerts(connection, lake, float(fast), float(no_more))
-    problems = pane_problems + position_problems + alert_problems
+    problems = window_problems + position_problems + alert_problems
     print(
         f"{events} events, {doubles} of them twice, {late} late; "
-        f"{panes} windows, {devices} vehicles, {alerts} alerts"
+        f"{windows.total()} windows, {devices} vehicles, {alerts} alerts"
     )
+    print("windows:", ", ".join(f"{count} {kind}" for kind, count in windows.items()))
     print(
-        f"{len(pane_problems)} windows, {len(position_problems)} positions "
+        f"{len(window_problems)} windows, {len(position_problems)} positions "
         f"and {len(alert_problems)} alerts differ"
     )
     for problem in problems[:20]:

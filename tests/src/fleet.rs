@@ -9,13 +9,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use crate::fixtures::{event_id, rfc3339};
+use crate::roads::{Carriageway, Place, Street};
 
 /// Faster than this the fleet's rule raises an alert,
 pub const FAST_KMH: f64 = 115.0;
 /// and from this on it is over, km/h.
 pub const FAST_NO_MORE_KMH: f64 = 100.0;
 
-/// Vehicles that drive around places of their own, and stations that measure.
+/// Vehicles that drive and park on streets of their own, and stations that measure.
 #[derive(Clone, Debug)]
 pub struct Fleet {
     /// Event time of event 0.
@@ -50,27 +51,23 @@ impl Fleet {
             _ => 0,
         };
         let time = self.time(number) - TimeDelta::milliseconds(late as i64);
-        let home = scramble(vehicle + 1_000_003);
-        // Within a hundred metres of home, in one of a few dozen cells.
-        let degrees = |base: f64, span: f64, home: u64, dice: u64| {
-            base + span * (home % 1000) as f64 / 1000.0 + (dice % 1000) as f64 * 4e-7
-        };
+        let Driving {
+            place,
+            heading,
+            speed,
+        } = drive(vehicle, time, dice);
         let (latitude, longitude) = match dice % 331 {
             7 => (0.0, 0.0),
-            _ => (
-                degrees(57.69, 0.04, home, dice >> 16),
-                degrees(11.93, 0.08, home >> 20, dice >> 32),
-            ),
+            _ if dice % 41 == 3 && speed > 0 => place.aside().degrees(),
+            _ => place.degrees(),
         };
-        let speed = (dice >> 40) % 1200;
         writeln!(
             lines,
-            r#"{{"id":"{}","device_id":"taxi-{vehicle}","timestamp":"{}","location":[{latitude:.7},{longitude:.7}],"speed":{}.{},"direction":{},"vehicle_type":"taxi"}}"#,
+            r#"{{"id":"{}","device_id":"taxi-{vehicle}","timestamp":"{}","location":[{latitude:.6},{longitude:.6}],"speed":{}.{},"direction":{heading},"vehicle_type":"taxi"}}"#,
             event_id(number),
             rfc3339(time),
             speed / 10,
             speed % 10,
-            (dice >> 24) % 360,
         )
         .expect("text grows");
     }
@@ -136,6 +133,38 @@ impl Fleet {
     fn time(&self, number: u64) -> DateTime<Utc> {
         let ms = number as i64 * 60_000 / self.per_minute as i64;
         self.began + TimeDelta::milliseconds(ms)
+    }
+}
+
+/// What a vehicle does at a moment.
+struct Driving {
+    place: Place,
+    /// Degrees.
+    heading: u64,
+    /// Tenths of km/h.
+    speed: u64,
+}
+
+/// Five minutes of twenty it stands at the kerb, for the last three of which it is parked;
+/// otherwise it drives fast enough for its heading to be believed.
+fn drive(vehicle: u64, time: DateTime<Utc>, dice: u64) -> Driving {
+    let street = Street::of(vehicle);
+    // Others of the same street at other times.
+    if (time.timestamp() as u64 / 300 + vehicle / 8).is_multiple_of(4) {
+        return Driving {
+            place: street.kerb(),
+            heading: 90,
+            speed: 0,
+        };
+    }
+    let (carriageway, heading) = match (dice >> 60) % 2 {
+        0 => (Carriageway::East, 80),
+        _ => (Carriageway::West, 260),
+    };
+    Driving {
+        place: street.lane(carriageway, dice >> 30),
+        heading: heading + (dice >> 24) % 20,
+        speed: 80 + (dice >> 40) % 1120,
     }
 }
 

@@ -15,6 +15,7 @@ mod fleet;
 mod load;
 mod process;
 mod readers;
+mod roads;
 mod roles;
 mod rules;
 mod servers;

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use chrono::TimeDelta;
 use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::fixtures::rfc3339;
 use crate::fleet::{FAST_KMH, FAST_NO_MORE_KMH};
 use crate::{Api, Deployment, Fleet, Roles, put_in_force, python, read_lake, until};
 
@@ -140,6 +143,7 @@ pub async fn agrees_with_duckdb(deployment: &Deployment, roles: &Roles, fleet: &
         python,
         deployment,
         roles,
+        fleet,
     };
     let round = AtomicU64::new(0);
     let said = until(AGREES_WITHIN, "DuckDB's word for it", || async {
@@ -157,6 +161,7 @@ struct Check<'a> {
     python: OsString,
     deployment: &'a Deployment,
     roles: &'a Roles,
+    fleet: &'a Fleet,
 }
 
 impl Check<'_> {
@@ -164,10 +169,12 @@ impl Check<'_> {
         for layer in ["batch", "speed"] {
             self.roles.caught_up(layer).await;
         }
-        let api = self.roles.api();
-        let live = api.get("/api/vehicles/locations?limit=10000").await;
+        let live = json!({
+            "vehicles": self.roles.api().get_json("/api/vehicles/locations?limit=10000").await,
+            "windows": self.windows().await,
+        });
         let file = self.deployment.scratch().join("live.json");
-        std::fs::write(&file, live.text).expect("a file of our own");
+        std::fs::write(&file, live.to_string()).expect("a file of our own");
         let table = self.deployment.table("windows");
         let lake = table.strip_suffix("/windows").expect("a table of the lake");
         let arguments = [
@@ -186,5 +193,20 @@ impl Check<'_> {
                 String::from_utf8_lossy(&output.stderr)
             )),
         }
+    }
+
+    /// What the door says of the windows of each kind, in every size.
+    async fn windows(&self) -> Value {
+        let api = self.roles.api();
+        // Some events are minutes older than the fleet.
+        let from = rfc3339(self.fleet.began - TimeDelta::hours(1));
+        let mut kinds = json!({});
+        for kind in ["city", "cell", "segment", "station"] {
+            for size in ["1m", "5m", "15m", "5m/1m"] {
+                let path = format!("/api/windows/{kind}?size={size}&from={from}&limit=10000");
+                kinds[kind][size] = api.get_json(&path).await;
+            }
+        }
+        kinds
     }
 }

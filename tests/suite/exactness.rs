@@ -30,6 +30,7 @@ pub fn fleet(total: u64) -> Fleet {
 }
 
 async fn killed_speed_layer_is_as_one_that_ran_on(deployment: Deployment) {
+    let deployment = deployment.on_simple_streets();
     let (rate, kills) = (figure("RATE", 20_000), figure("KILLS", 5));
     let total = rate * figure("SECONDS", 25);
     let fleet = fleet(total);

@@ -2,15 +2,13 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use end_to_end::{Deployment, Finished, on_each_backend, until};
+use end_to_end::{Deployment, Finished, on_each_backend};
 
 on_each_backend!(
     a_file_is_in_once_however_it_is_written_and_read,
     files_before_one_that_cannot_be_read_are_in,
     of_two_imports_of_a_file_one_adds_it,
-    a_killed_import_is_taken_up_by_the_next,
 );
 
 /// Fixes of some taxis, a row each second; one row in `bad_every` has no latitude.
@@ -128,18 +126,4 @@ async fn of_two_imports_of_a_file_one_adds_it(deployment: Deployment) {
     one.expect_success();
     other.expect_success();
     assert_eq!(rows(&deployment).await, (20_000, 20_000));
-}
-
-async fn a_killed_import_is_taken_up_by_the_next(deployment: Deployment) {
-    let path = file(&deployment, "taxis.csv", taxis(400_000, 500_000).as_bytes());
-    let arguments = [&[path.as_str()][..], &TAXIS].concat();
-    let process = deployment.start("import", &arguments);
-    let table = deployment.table("gps_data");
-    until("a start", Duration::from_secs(30), async || {
-        !table.starts_with('/') || std::fs::exists(&table).unwrap_or(false)
-    })
-    .await;
-    process.kill();
-    import(&deployment, &[&path], &TAXIS).await.expect_success();
-    assert_eq!(rows(&deployment).await, (400_000, 400_000));
 }

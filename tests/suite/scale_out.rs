@@ -31,6 +31,7 @@ async fn three_speed_layers_become_one(deployment: Deployment) {
 /// Kills one after the other under load, the oldest first, until one is left. None
 /// comes back.
 async fn become_one(deployment: Deployment, layers: usize) {
+    let deployment = deployment.on_simple_streets();
     let rate = figure("RATE", 20_000);
     let total = rate * 30 * (layers as u64 - 1);
     let fleet = fleet(total);
@@ -103,6 +104,7 @@ async fn each_role_says_how_it_is(deployment: Deployment) {
 
 /// Everything that Redis knew is gone; one command makes it again.
 async fn an_emptied_redis_is_rebuilt_from_the_log(deployment: Deployment) {
+    let deployment = deployment.on_simple_streets();
     let rate = figure("RATE", 20_000);
     let total = rate * 10;
     let fleet = fleet(total);
