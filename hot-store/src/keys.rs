@@ -131,7 +131,7 @@ pub fn parse_window_id(kind: WindowKind, id: &str) -> Option<(&str, i64)> {
 
 /// Redis hash of an owner's positions: field `topic/partition`, value the next
 /// offset to read. The braces keep all that an owner owns in one slot of a
-/// cluster, where one script can change it together.
+/// cluster, where it can change together.
 pub fn positions_key(owner: &str) -> String {
     format!("citypulse:{{{owner}}}:positions")
 }
@@ -141,9 +141,18 @@ pub fn state_key(owner: &str, partition: &TopicPartition) -> String {
     format!("citypulse:{{{owner}}}:state:{partition}")
 }
 
-/// Redis pattern of every [`state_key`] of an owner.
-pub fn state_pattern(owner: &str) -> String {
-    format!("{}*", escape_glob(&format!("citypulse:{{{owner}}}:state:")))
+/// Redis key that is written with every new position of a partition, for who watches
+/// one partition's among those of [`positions_key`].
+pub fn mark_key(owner: &str, partition: &TopicPartition) -> String {
+    format!("citypulse:{{{owner}}}:mark:{partition}")
+}
+
+/// Redis patterns of every [`state_key`] and [`mark_key`] of an owner.
+pub fn own_patterns(owner: &str) -> [String; 2] {
+    ["state", "mark"].map(|what| {
+        let prefix = format!("citypulse:{{{owner}}}:{what}:");
+        format!("{}*", escape_glob(&prefix))
+    })
 }
 
 /// Redis channel of change notices. Channels are shared by all databases of a
@@ -187,6 +196,7 @@ mod tests {
         for key in [
             positions_key("speed"),
             state_key("speed", &partition),
+            mark_key("speed", &partition),
             changes_channel(0),
             changes_channel(2),
             "weather:current:x".to_owned(),

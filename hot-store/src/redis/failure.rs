@@ -80,7 +80,9 @@ fn advice(error: &RedisError) -> Option<&'static str> {
         "MISCONF" => "the server cannot write to its disk: make room there",
         "BUSY" => "another client's script is running",
         "NOAUTH" | "WRONGPASS" => "check the configured user name and password",
-        "NOPERM" => "the user needs read, write, scripting and pubsub on all keys and channels",
+        "NOPERM" => {
+            "the user needs read, write, transaction, scripting, pubsub and time on all keys and channels"
+        }
         "MOVED" | "ASK" | "CROSSSLOT" => {
             "it is a node of a Redis Cluster: set redis.cluster = true"
         }

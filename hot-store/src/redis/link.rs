@@ -82,20 +82,27 @@ impl Link {
         {
             return Err(self.peer.unavailable(reason));
         }
-        let error = match timeout(self.access.connect_timeout, self.connect()).await {
-            Ok(Ok(connection)) => {
+        let error = match self.open().await {
+            Ok(connection) => {
                 current.failed = None;
                 current.generation += 1;
                 current.connection = Some(connection.clone());
                 return Ok((connection, current.generation));
             }
-            Ok(Err(error)) => error,
-            Err(_) => self.no_answer(),
+            Err(error) => error,
         };
         if let Error::Unavailable { reason, .. } = &error {
             current.failed = Some((Instant::now(), reason.clone()));
         }
         Err(error)
+    }
+
+    /// A new connection.
+    pub(super) async fn open(&self) -> Result<MultiplexedConnection> {
+        match timeout(self.access.connect_timeout, self.connect()).await {
+            Ok(connected) => connected,
+            Err(_) => Err(self.no_answer()),
+        }
     }
 
     async fn connect(&self) -> Result<MultiplexedConnection> {

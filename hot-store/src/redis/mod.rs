@@ -6,9 +6,10 @@
 //!
 //! # What is promised where
 //!
-//! *One server.* A batch is one script on the server, so it is visible wholly or
-//! not at all, costs one round trip, and is refused there when its positions do
-//! not fit.
+//! *One server.* A batch is one transaction on the server (`transaction.rs`), so it is
+//! visible wholly or not at all, and is refused when its positions do not fit. It costs
+//! one round trip; the first of a connection, and the first after another process came
+//! in between, cost two.
 //!
 //! *Sentinel.* The same, on the server that is the primary. Redis replicates after
 //! it has answered, so a failover may lose the last batches: whole ones, with their
@@ -39,6 +40,7 @@ mod slots;
 mod subscription;
 #[cfg(test)]
 mod tests;
+mod transaction;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -50,8 +52,9 @@ use events::{Advance, Offset, TopicPartition};
 
 use self::doubt::Doubts;
 use self::servers::{KEYS_AT_ONCE, Script, Servers};
-use crate::keys::{changes_channel, positions_key, state_key, state_pattern};
-use crate::{Cell, Entry, Error, HotBatch, HotStore, Kind, Result, Update, Watch};
+use self::transaction::Writers;
+use crate::keys::{changes_channel, own_patterns, positions_key, state_key};
+use crate::{Entry, Error, HotBatch, HotStore, Kind, Result, Update, Watch};
 
 pub use self::config::{Layout, RedisConfig};
 
@@ -59,10 +62,14 @@ pub use self::config::{Layout, RedisConfig};
 pub struct RedisStore {
     servers: Arc<Servers>,
     channel: String,
+    writers: Writers,
     apply: Script,
     reset: Script,
     doubts: Doubts,
 }
+
+/// The first advance that does not begin where its partition stands, and where that is.
+type Misfit = (usize, Offset);
 
 impl RedisStore {
     /// Prepares the way to the server. It is first used by the first operation,
@@ -73,6 +80,7 @@ impl RedisStore {
         Ok(Arc::new(Self {
             channel: changes_channel(servers.database),
             servers: Arc::new(servers),
+            writers: Writers::default(),
             apply: Script::new(include_str!("apply.lua")),
             reset: Script::new(include_str!("reset.lua")),
             doubts: Doubts::default(),
@@ -82,19 +90,6 @@ impl RedisStore {
     /// `host:port` of the server, without credentials.
     pub fn address(&self) -> &str {
         &self.servers.peer().address
-    }
-
-    /// The first advance that does not begin where its partition stands, and
-    /// where that is.
-    async fn misfit(&self, owner: &str, advances: &[Advance]) -> Result<Option<(usize, Offset)>> {
-        if advances.is_empty() {
-            return Ok(None);
-        }
-        let stored = self.positions(owner).await?;
-        Ok(advances.iter().enumerate().find_map(|(index, advance)| {
-            let stored = *stored.get(&advance.partition)?;
-            (stored != advance.from).then_some((index, stored))
-        }))
     }
 
     /// Writes values to the nodes of a cluster.
@@ -121,24 +116,28 @@ impl RedisStore {
             .await
     }
 
-    /// Runs the script that moves positions; what it refused, if it did.
-    async fn run_apply(
-        &self,
-        owner: &str,
-        updates: &[Update],
-        cells: &mut [Cell],
-        advances: &[Advance],
-    ) -> Result<Option<(usize, Offset)>> {
+    /// Applies a batch, whose cells are in the order of partitions, on a cluster; what it
+    /// was refused for, if it was.
+    async fn apply_on_cluster(&self, owner: &str, batch: &HotBatch) -> Result<Option<Misfit>> {
+        let HotBatch {
+            updates,
+            cells,
+            advances,
+        } = batch;
+        if !advances.is_empty() {
+            let stored = self.positions(owner).await?;
+            let misfit = misfit(advances, |id| stored.get(id).copied());
+            if misfit.is_some() {
+                return Ok(misfit);
+            }
+        }
+        self.write_values(updates).await?;
         let notice = notice::encode_notice(owner, updates, advances);
-        let private = notice::encode_private(owner, cells, updates);
+        let own = notice::encode_own(owner, cells, advances);
         let mut keys = vec![positions_key(owner)];
         let groups = cells.chunk_by(|a, b| a.partition == b.partition);
         keys.extend(groups.map(|group| state_key(owner, &group[0].partition)));
-        let values: &[u8] = match self.servers.is_cluster() {
-            true => b"elsewhere",
-            false => b"here",
-        };
-        let arguments = [&notice, &private, self.channel.as_bytes(), values];
+        let arguments = [&notice, &own, self.channel.as_bytes()];
         self.servers.evaluate(&self.apply, &keys, &arguments).await
     }
 
@@ -147,7 +146,7 @@ impl RedisStore {
         &self,
         owner: &str,
         advances: &[Advance],
-        (index, stored): (usize, Offset),
+        (index, stored): Misfit,
     ) -> Result<()> {
         if self.doubts.cover(owner, advances) {
             let positions = self.positions(owner).await?;
@@ -189,6 +188,29 @@ impl RedisStore {
     }
 }
 
+/// See [`Misfit`].
+fn misfit(
+    advances: &[Advance],
+    stored: impl Fn(&TopicPartition) -> Option<Offset>,
+) -> Option<Misfit> {
+    advances.iter().enumerate().find_map(|(index, advance)| {
+        let stored = stored(&advance.partition)?;
+        (stored != advance.from).then_some((index, stored))
+    })
+}
+
+/// The position that `field` of the hash `key` holds as `text`.
+fn position(key: &str, field: &str, text: &str) -> Result<Offset> {
+    text.parse().map_err(|_| no_position(key, field, text))
+}
+
+fn no_position(key: &str, field: &str, text: &str) -> Error {
+    Error::Damaged {
+        key: key.to_owned(),
+        reason: format!("{field} = {text} is no position"),
+    }
+}
+
 /// The meaning of a PTTL answer; `None` for a key that is gone.
 fn time_left(kind: Kind, left_ms: i64) -> Option<Duration> {
     match left_ms {
@@ -200,29 +222,27 @@ fn time_left(kind: Kind, left_ms: i64) -> Option<Duration> {
 
 #[async_trait]
 impl HotStore for RedisStore {
-    async fn apply(&self, owner: &str, batch: HotBatch) -> Result<()> {
-        let HotBatch {
-            updates,
-            mut cells,
-            advances,
-        } = batch;
-        if updates.is_empty() && cells.is_empty() && advances.is_empty() {
+    async fn apply(&self, owner: &str, mut batch: HotBatch) -> Result<()> {
+        if batch.updates.is_empty() && batch.cells.is_empty() && batch.advances.is_empty() {
             return Ok(());
         }
         let began = Instant::now();
-        if self.servers.is_cluster() {
-            if let Some(misfit) = self.misfit(owner, &advances).await? {
-                return self.refused(owner, &advances, misfit).await;
+        batch.cells.sort_by(|a, b| a.partition.cmp(&b.partition));
+        let advances = &batch.advances;
+        let mut doubt = self.doubts.guard(owner, advances);
+        let applied = match self.servers.only() {
+            Some(link) => {
+                let channel = &self.channel;
+                self.writers.apply(link, owner, &batch, channel).await
             }
-            self.write_values(&updates).await?;
-        }
-        let mut doubt = self.doubts.guard(owner, &advances);
-        match self.run_apply(owner, &updates, &mut cells, &advances).await {
+            None => self.apply_on_cluster(owner, &batch).await,
+        };
+        match applied {
             Ok(None) => {}
             Ok(Some(misfit)) => {
                 // A refusal is an answer; an older doubt about the batch stays.
                 doubt.is_open = false;
-                self.refused(owner, &advances, misfit).await?;
+                self.refused(owner, advances, misfit).await?;
             }
             Err(error) => {
                 doubt.is_open = error.is_retryable();
@@ -230,8 +250,9 @@ impl HotStore for RedisStore {
             }
         }
         doubt.is_open = false;
-        self.doubts.settle(owner, &advances);
-        metrics::counter!("citypulse_hot_store_updates_total").increment(updates.len() as u64);
+        self.doubts.settle(owner, advances);
+        metrics::counter!("citypulse_hot_store_updates_total")
+            .increment(batch.updates.len() as u64);
         metrics::histogram!("citypulse_hot_store_apply_seconds")
             .record(began.elapsed().as_secs_f64());
         Ok(())
@@ -243,11 +264,9 @@ impl HotStore for RedisStore {
         command.arg(&key);
         let fields: Vec<(String, String)> = self.servers.ask(&key, command).await?;
         let parse = |(field, text): (String, String)| {
-            let position = TopicPartition::parse(&field).zip(text.parse().ok());
-            position.ok_or_else(|| Error::Damaged {
-                key: key.clone(),
-                reason: format!("{field} = {text} is no position"),
-            })
+            let partition = TopicPartition::parse(&field);
+            let partition = partition.ok_or_else(|| no_position(&key, &field, &text))?;
+            Ok((partition, position(&key, &field, &text)?))
         };
         fields.into_iter().map(parse).collect()
     }
@@ -264,10 +283,9 @@ impl HotStore for RedisStore {
     }
 
     async fn reset(&self, owner: &str) -> Result<()> {
-        let (keys, pattern) = ([positions_key(owner)], state_pattern(owner));
-        self.servers
-            .evaluate(&self.reset, &keys, &[pattern.as_bytes()])
-            .await
+        let (keys, patterns) = ([positions_key(owner)], own_patterns(owner));
+        let patterns = patterns.each_ref().map(|pattern| pattern.as_bytes());
+        self.servers.evaluate(&self.reset, &keys, &patterns).await
     }
 
     async fn get(&self, kind: Kind, id: &str) -> Result<Option<Entry>> {

@@ -1,8 +1,16 @@
-//! How a batch travels to the server's script and on to the watchers.
+//! How a batch travels to the watchers, and an owner's own part of it to the script of
+//! a cluster.
 //!
-//! MessagePack, because the server's Lua reads it in one call. Everything is an
-//! array or a string; see `apply.lua` for the shape. The first element is the
-//! version: a watcher that does not know it reads everything again.
+//! MessagePack, because the server's Lua reads it in one call. Everything is an array
+//! or a string. A notice:
+//!
+//! ```text
+//! [ version, owner, [ partition, from, to, ... ],
+//!   [ time to live in ms, [ key, value, ... ], ... ], [ deleted key, ... ] ]
+//! ```
+//!
+//! A watcher that does not know the version reads everything again. See `apply.lua` for
+//! the own part.
 
 use std::time::Duration;
 
@@ -24,20 +32,24 @@ pub(super) fn encode_notice(owner: &str, updates: &[Update], advances: &[Advance
     array(&mut out, 5);
     out.push(VERSION);
     string(&mut out, owner.as_bytes());
-    array(&mut out, 3 * advances.len());
-    for advance in advances {
-        string(&mut out, advance.partition.to_string().as_bytes());
-        string(&mut out, advance.from.to_string().as_bytes());
-        string(&mut out, advance.to.to_string().as_bytes());
-    }
-    encode_updates(&mut out, updates, Kind::is_told);
+    encode_advances(&mut out, advances);
+    encode_updates(&mut out, updates);
     out
 }
 
-/// The updates of the kinds that pass `takes`: values by kind and time to live, then what
-/// is deleted.
-fn encode_updates(out: &mut Vec<u8>, updates: &[Update], takes: impl Fn(Kind) -> bool) {
-    let taken = || updates.iter().filter(|update| takes(update.kind));
+fn encode_advances(out: &mut Vec<u8>, advances: &[Advance]) {
+    array(out, 3 * advances.len());
+    for advance in advances {
+        string(out, advance.partition.to_string().as_bytes());
+        string(out, advance.from.to_string().as_bytes());
+        string(out, advance.to.to_string().as_bytes());
+    }
+}
+
+/// The updates that watchers are told: values by kind and time to live, then what is
+/// deleted.
+fn encode_updates(out: &mut Vec<u8>, updates: &[Update]) {
+    let taken = || updates.iter().filter(|update| update.kind.is_told());
     let valued = |update: &&Update| update.value.is_some();
     let mut set: Vec<&Update> = taken().filter(valued).collect();
     set.sort_by_key(|update| (update.kind, update.time_to_live()));
@@ -60,17 +72,17 @@ fn encode_updates(out: &mut Vec<u8>, updates: &[Update], takes: impl Fn(Kind) ->
     }
 }
 
-/// The part of a batch that watchers are not told: cells, which are put in the
-/// order of partitions, and the updates that are none of theirs.
-pub(super) fn encode_private(owner: &str, cells: &mut [Cell], updates: &[Update]) -> Vec<u8> {
-    cells.sort_by(|a, b| a.partition.cmp(&b.partition));
+/// The part of a batch that is the owner's own. The cells are in the order of
+/// partitions.
+pub(super) fn encode_own(owner: &str, cells: &[Cell], advances: &[Advance]) -> Vec<u8> {
     let groups = || cells.chunk_by(|a, b| a.partition == b.partition);
     let bytes: usize = cells
         .iter()
         .map(|cell| 10 + cell.key.len() + cell.value.as_ref().map_or(0, Bytes::len))
         .sum();
-    let mut out = Vec::with_capacity(bytes + 64);
-    array(&mut out, 3);
+    let mut out = Vec::with_capacity(bytes + 100 * advances.len() + 64);
+    array(&mut out, 2);
+    encode_advances(&mut out, advances);
     array(&mut out, 3 * groups().count());
     for group in groups() {
         let set = group.iter().filter(|cell| cell.value.is_some()).count();
@@ -87,7 +99,6 @@ pub(super) fn encode_private(owner: &str, cells: &mut [Cell], updates: &[Update]
             string(&mut out, cell.key.as_bytes());
         }
     }
-    encode_updates(&mut out, updates, |kind| !kind.is_told());
     out
 }
 

@@ -82,9 +82,13 @@ impl Servers {
         })
     }
 
-    /// Whether one script can reach only the keys of one slot.
-    pub(super) fn is_cluster(&self) -> bool {
-        matches!(self.way, Way::Cluster(_))
+    /// The way to the only server; `None` where a transaction or a script can reach only
+    /// the keys of one slot.
+    pub(super) fn only(&self) -> Option<&Link> {
+        match &self.way {
+            Way::One(link) => Some(link),
+            Way::Cluster(_) => None,
+        }
     }
 
     pub(super) fn peer(&self) -> &Peer {

@@ -1,6 +1,7 @@
 mod cluster;
 mod sentinel;
 mod shared;
+mod transaction;
 
 use std::env;
 
@@ -14,7 +15,7 @@ use crate::contract::Fixture;
 use crate::memory::MemoryStore;
 use crate::memory::tests::{history, seen, take};
 use crate::testing::RedisServer;
-use crate::{Update, WatchEvent, contract_tests};
+use crate::{Cell, Update, WatchEvent, contract_tests};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
