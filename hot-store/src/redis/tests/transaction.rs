@@ -151,3 +151,41 @@ async fn a_batch_that_is_given_up_is_there_or_not() {
         assert_eq!(cells, [("c".to_owned(), expected)]);
     }
 }
+
+/// What a user may not do is found out before anything is written.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_with_too_few_rights_writes_nothing() {
+    let server = RedisServer::start();
+    let admin = RedisStore::connect(RedisConfig::new(server.url())).expect("connect");
+    let rights = ["read", "write", "transaction", "scripting", "pubsub"];
+    let user = |rights: &[&str]| {
+        let mut command = arguments(&["ACL", "SETUSER", "app", "reset", "on", ">secret"]);
+        command.arg(&["~*", "&*", "+@connection"]);
+        for right in rights {
+            command.arg(format!("+@{right}"));
+        }
+        command
+    };
+    let config = RedisConfig {
+        username: Some("app".into()),
+        password: Some("secret".into()),
+        ..RedisConfig::new(server.url())
+    };
+    for rights in (0..=rights.len()).map(|count| &rights[..count]) {
+        raw(&admin, user(rights)).await;
+        let app = RedisStore::connect(config.clone()).expect("connect");
+        let refused = app.apply("speed", step(0, "no", 0, 1)).await;
+        let text = refused.expect_err("refused").to_string();
+        assert!(text.contains("the user needs"), "{text}");
+        let size = raw(&admin, redis::cmd("DBSIZE")).await;
+        assert_eq!(size, redis::Value::Int(0), "with {rights:?}");
+    }
+    let mut all = user(&rights);
+    all.arg("+time");
+    raw(&admin, all).await;
+    let app = RedisStore::connect(config).expect("connect");
+    app.apply("speed", step(0, "yes", 0, 1))
+        .await
+        .expect("apply");
+    assert_eq!(vehicle(&admin, "t/0").await.as_deref(), Some(&b"yes"[..]));
+}
