@@ -242,7 +242,7 @@ fn what_is_wrong_with_other_fields_is_named() {
     assert_eq!(refused("[1]"), "body: got [1], expected one JSON object");
     assert_eq!(
         refused(r#"{"name":"x","shape":{"type":"circle","center":[NaN,57],"radius_m":5}}"#),
-        "shape.center[0]: got NaN, expected JSON (expected value at line 1 column 50)"
+        "shape.center[0]: got NaN, expected JSON (expected value at line 1 column 48)"
     );
     assert!(with("name", json!(" ")).starts_with("name: got \" \", expected 1 to 200 characters"));
     assert!(with("id", json!("a b")).starts_with("id: got \"a b\""));

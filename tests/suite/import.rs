@@ -59,7 +59,7 @@ async fn rows(deployment: &Deployment) -> (u64, u64) {
     let sql = "SELECT count(*) AS rows, count(DISTINCT id) AS ids FROM gps_data";
     let told = deployment.run("sql", &[sql, "--format", "json"]).await;
     let told: serde_json::Value = serde_json::from_str(&told.expect_success()).expect("JSON");
-    let row = &told[0];
+    let row = &told["rows"][0];
     let number = |name: &str| row[name].as_u64().expect("a number");
     (number("rows"), number("ids"))
 }

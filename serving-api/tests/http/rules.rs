@@ -144,7 +144,7 @@ async fn bad_rules_are_refused_with_field_value_and_expectation() {
     for (body, expected) in [
         (
             with("threshold", json!("high")),
-            "field \"threshold\": got \"high\", expected f64",
+            "field \"threshold\": got \"high\", expected a number",
         ),
         (
             with("colour", json!("red")),
