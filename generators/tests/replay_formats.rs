@@ -95,11 +95,11 @@ async fn buses_keep_their_reported_speed() {
 async fn buses_in_order_of_trips_are_replayed_in_order_of_time() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("buses.csv");
-    let content = "vehicle_id,timestamp,speed,route_id,trip_id,latitude,longitude\n\
-        a,2017-03-21T10:00:00Z,5,1,late,30.2,-97.7\n\
-        a,2017-03-21T10:01:00Z,5,1,late,30.1,-97.7\n\
-        a,2017-03-21T08:00:00Z,5,1,early,30.3,-97.7\n\
-        b,2017-03-21T09:00:00Z,5,2,other,30.3,-97.7\n";
+    let content = "vehicle_id,timestamp,speed,route_id,trip_id,latitude,longitude,trip_headsign\n\
+        a,2017-03-21T10:00:00Z,5,1,late,30.2,-97.7,x\n\
+        a,2017-03-21T10:01:00Z,5,1,late,30.1,-97.7,x\n\
+        a,2017-03-21T08:00:00Z,5,1,early,30.3,-97.7,x\n\
+        b,2017-03-21T09:00:00Z,5,2,other,30.3,-97.7,x\n";
     std::fs::write(&path, content).expect("writes");
     let (summary, collector, told) = replay(&ReplayOptions::file(path)).await;
     assert_eq!((summary.accepted, summary.bad), (4, 0));
@@ -294,7 +294,47 @@ async fn csv_says_what_it_lacks() {
         map: vec![("speed".into(), "t".into())],
         ..of("cabs.csv")
     };
-    assert!(fails(taxis).await.contains("--map is for csv"));
+    // Its columns are meant, not the layout that they are known by.
+    assert!(fails(taxis.clone()).await.contains("--stream"));
+    let told = ReplayOptions {
+        format: Format::Cabspotting,
+        ..taxis
+    };
+    assert!(fails(told).await.contains("--map is for csv"));
+    let other = ReplayOptions {
+        stream: Some(Stream::VehicleData),
+        ..of("cabs.csv")
+    };
+    let refused = fails(other).await;
+    assert!(
+        refused.contains("got vehicle_data, expected gps_data"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn fixes_without_a_speed_have_it_from_fix_to_fix() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("fixes.csv");
+    let content = "cab,t,lat,lon,occ,accuracy\n\
+        a,1700000000,57.70,11.97,0,NA\n\
+        a,1700000060,57.71,11.97,1,5\n";
+    std::fs::write(&path, content).expect("writes");
+    let options = ReplayOptions {
+        stream: Some(Stream::GpsData),
+        map: vec![("device_id".into(), "cab".into())],
+        ..ReplayOptions::file(path)
+    };
+    let (summary, collector, _) = replay(&options).await;
+    assert_eq!((summary.accepted, summary.bad), (2, 0));
+    let events = collector.events();
+    let (first, second) = (gps(&events[0]), gps(&events[1]));
+    assert_eq!((first.speed_kmh, first.accuracy_m), (0.0, None));
+    assert!((66.0..67.5).contains(&second.speed_kmh), "{second:?}");
+    assert_eq!(
+        (second.direction_deg, second.accuracy_m),
+        (Some(0.0), Some(5.0))
+    );
 }
 
 #[tokio::test]

@@ -347,8 +347,9 @@ mod tests {
         };
         let run = RunOf::scheduled(&job.name, 1_772_366_400_000_000);
         let row = row_of(&job, &run, "running");
-        let begun = claims.change(&Stored::default(), &claimed, Some(&row));
-        assert!(begun.await.expect("an answer"));
+        let unknown = Stored::default();
+        let begun = claims.change(&unknown, &claimed, Some(&row)).await;
+        assert!(begun.expect("an answer"));
         assert!(renew(&claims, &mut claimed).await, "it is its own");
 
         assert!(cancel(&lake, &job).await.expect("an answer"));
