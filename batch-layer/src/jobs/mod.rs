@@ -60,7 +60,8 @@ pub struct Job {
 /// How much a run may take.
 #[derive(Clone, Debug)]
 pub struct JobLimits {
-    /// Memory of sorts, joins and aggregates, bytes; beyond it they spill to disk.
+    /// Memory of sorts, joins and aggregates, bytes; beyond it sorts and aggregates spill
+    /// to disk.
     pub memory_bytes: usize,
     /// Most bytes spilled at once.
     pub spill_bytes: u64,
