@@ -286,7 +286,7 @@ pub struct JobRunArgs {
     /// Replace an earlier result
     #[arg(long)]
     pub overwrite: bool,
-    /// Memory of sorts, joins and aggregates, MiB; beyond it they spill to disk
+    /// Memory of sorts, joins and aggregates, MiB; beyond it sorts and aggregates spill to disk
     #[arg(long, value_name = "MIB", default_value = "512", value_parser = flags::memory_limit)]
     pub memory_limit: usize,
     /// Most that spills at once, MiB
@@ -333,7 +333,7 @@ pub struct JobExecutorArgs {
     /// Parts of jobs worked on at once [default: one a core]
     #[arg(long, value_name = "N", value_parser = flags::slots)]
     pub slots: Option<usize>,
-    /// Memory of sorts, joins and aggregates of all slots, MiB; beyond it they spill
+    /// Memory of sorts, joins and aggregates of all slots, MiB; beyond it sorts and aggregates spill
     #[arg(long, value_name = "MIB", default_value = "1024", value_parser = flags::memory_limit)]
     pub memory: usize,
     /// Most that spills at once, MiB

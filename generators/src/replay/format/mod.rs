@@ -91,7 +91,7 @@ pub(crate) fn rows(
 ///
 /// A UUID of version 8 (RFC 9562, 5.8). It begins with the time, as version 7 does, and
 /// goes on with 62 bits of the name's hash: ids of a device's neighbouring rows begin
-/// alike, so that they take less than half the room of random ones.
+/// alike, and take less room than random ones.
 pub(crate) fn stable_id(timestamp_us: i64, name: &str) -> EventId {
     let (ms, us) = (
         timestamp_us.div_euclid(1_000),
