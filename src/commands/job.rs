@@ -269,9 +269,12 @@ async fn cancel(config: Config, name: &str) -> Result<()> {
     let scheduled = jobs::scheduled(&config)?;
     let Some(one) = scheduled.iter().find(|one| one.job.name == name) else {
         let names: Vec<&str> = scheduled.iter().map(|one| one.job.name.as_str()).collect();
+        let known = match names.is_empty() {
+            true => "none is; see [[jobs]] in docs/jobs.md".to_owned(),
+            false => names.join(", "),
+        };
         return bad_usage(format!(
-            "job {name:?}: expected one that is configured ({})",
-            names.join(", ")
+            "job {name:?}: expected one that is configured ({known})"
         ));
     };
     let lake = open_lake(&config).await?;
