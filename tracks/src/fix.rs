@@ -2,13 +2,18 @@
 
 use events::{Body, Event, Location};
 
+use crate::hash64;
+
 /// A fix as it is judged.
 #[derive(Clone, Copy, Debug)]
 pub struct Fix<'a> {
     /// The sender.
     pub device_id: &'a str,
-    /// The producer's id of the event.
-    pub id: &'a str,
+    /// [`hash64`] of it with seed 0.
+    pub device_hash: u64,
+    /// [`hash64`] of the producer's id of the event, with `device_hash` for its seed:
+    /// all that is asked of an id is whether it came before.
+    pub id: u64,
     /// Event time, microseconds since the epoch.
     pub timestamp_us: i64,
     /// Where it is.
@@ -43,9 +48,11 @@ impl<'a> Fix<'a> {
             ),
             _ => return None,
         };
+        let device_hash = hash64(0, event.device_id.as_bytes());
         Some(Self {
             device_id: &event.device_id,
-            id: &event.id,
+            device_hash,
+            id: hash64(device_hash, event.id.as_bytes()),
             timestamp_us: event.timestamp_us,
             location,
             speed_kmh,

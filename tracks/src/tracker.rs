@@ -156,8 +156,7 @@ impl<X: Default> Tracker<X> {
     ) -> Verdict {
         let minute_us = minute_of(fix.timestamp_us);
         let late = minute_us.saturating_add(PANE_US) <= watermark_us;
-        let device_hash = hash64(0, fix.device_id.as_bytes());
-        let id = hash64(device_hash, fix.id.as_bytes());
+        let (device_hash, id) = (fix.device_hash, fix.id);
         if !late && !self.ids.insert(minute_us, id, watermark_us) {
             return Verdict::Duplicate;
         }

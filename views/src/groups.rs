@@ -26,23 +26,36 @@ pub(crate) struct Group {
 /// Values of many.
 #[derive(Debug)]
 pub(crate) struct Groups<K> {
-    pub(crate) by_key: HashMap<K, Group>,
+    by_key: HashMap<K, u32>,
+    groups: Vec<Group>,
+    /// What the newest value was of: mostly the next one is of the same.
+    newest: Option<(K, u32)>,
 }
 
 impl<K> Default for Groups<K> {
     fn default() -> Self {
         Self {
             by_key: HashMap::default(),
+            groups: Vec::new(),
+            newest: None,
         }
     }
 }
 
-impl<K: Hash + Eq + Ord> Groups<K> {
+impl<K: Hash + Eq + Ord + Clone> Groups<K> {
     /// Takes a value of the `device`-th device in; devices count from 1, and each is
     /// done with before the next.
     #[inline]
     pub(crate) fn add(&mut self, key: K, value: f64, device: u64) {
-        let group = self.by_key.entry(key).or_default();
+        let at = match &self.newest {
+            Some((newest, at)) if *newest == key => *at,
+            _ => {
+                let at = self.place_of(key.clone());
+                self.newest = Some((key, at));
+                at
+            }
+        };
+        let group = &mut self.groups[at as usize];
         group.aggregate.add(value);
         if group.last_device != device {
             group.last_device = device;
@@ -50,18 +63,32 @@ impl<K: Hash + Eq + Ord> Groups<K> {
         }
     }
 
+    fn place_of(&mut self, key: K) -> u32 {
+        *self.by_key.entry(key).or_insert_with(|| {
+            self.groups.push(Group::default());
+            (self.groups.len() - 1) as u32
+        })
+    }
+
     /// Takes in what other devices have come to.
-    pub(crate) fn merge(&mut self, other: Self) {
-        for (key, group) in other.by_key {
-            let own = self.by_key.entry(key).or_default();
-            own.aggregate.merge(&group.aggregate);
+    pub(crate) fn merge(&mut self, mut other: Self) {
+        for (key, at) in other.by_key {
+            let group = std::mem::take(&mut other.groups[at as usize]);
+            let at = self.place_of(key);
+            let own = &mut self.groups[at as usize];
             own.vehicles += group.vehicles;
+            match own.aggregate.is_empty() {
+                true => own.aggregate = group.aggregate,
+                false => own.aggregate.merge(&group.aggregate),
+            }
         }
     }
 
     /// In an order that does not depend on how they came.
-    pub(crate) fn into_sorted(self) -> Vec<(K, Group)> {
-        let mut all: Vec<_> = self.by_key.into_iter().collect();
+    pub(crate) fn into_sorted(mut self) -> Vec<(K, Group)> {
+        let mut group_at = |at: u32| std::mem::take(&mut self.groups[at as usize]);
+        let all = self.by_key.into_iter();
+        let mut all: Vec<_> = all.map(|(key, at)| (key, group_at(at))).collect();
         all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         all
     }

@@ -11,7 +11,7 @@ use arrow::datatypes::{
 use events::time::{DAY_US, format_rfc3339};
 use events::{Location, Stream};
 use lake::{Table, View};
-use tracks::Fix;
+use tracks::{Fix, hash64};
 
 use crate::{Error, Result};
 
@@ -199,7 +199,18 @@ impl<'b> FixRows<'b> {
         self.timestamp.len()
     }
 
-    pub(crate) fn row(&self, row: usize) -> FixRow<'b> {
+    pub(crate) fn device_id(&self, row: usize) -> &'b str {
+        self.device_id.value(row)
+    }
+
+    /// The producer's id of the event.
+    pub(crate) fn id(&self, row: usize) -> &'b str {
+        self.id.value(row)
+    }
+
+    /// `device_hash` is [`hash64`] of the row's device id, seed 0.
+    #[inline]
+    pub(crate) fn row(&self, row: usize, device_hash: u64) -> FixRow<'b> {
         let number = |column: &Float64Array| column.is_valid(row).then(|| column.value(row));
         let partition = match self.partition.is_valid(row) {
             true => self.partition.value(row),
@@ -210,8 +221,9 @@ impl<'b> FixRows<'b> {
             offset: self.offset.is_valid(row).then(|| self.offset.value(row)),
             appended_at_us: self.appended_at[row],
             fix: Fix {
-                device_id: self.device_id.value(row),
-                id: self.id.value(row),
+                device_id: self.device_id(row),
+                device_hash,
+                id: hash64(device_hash, self.id(row).as_bytes()),
                 timestamp_us: self.timestamp[row],
                 location: Location {
                     latitude: self.latitude[row],

@@ -11,7 +11,7 @@ use events::hexagons::{HexagonIndex, Hexagons, NO_HEXAGON};
 use events::window::{PANE_US, Tumbling, WindowKind};
 use events::{Stream, Weather};
 use streets::SegmentIndex;
-use tracks::{Limits, Streets, Tracker, Verdict};
+use tracks::{Limits, Streets, Tracker, Verdict, hash64};
 
 use super::{AuditConfig, Said};
 use crate::Result;
@@ -151,6 +151,7 @@ pub(crate) struct Fold<'a> {
     /// The station in work, on its partition, and what tells its repeated messages.
     stations: Option<(String, i32, Tracker<()>)>,
     device_id: String,
+    device_hash: u64,
     device: u64,
     hexagons: Hexagons,
     hexagon: HexagonIndex,
@@ -185,6 +186,7 @@ impl<'a> Fold<'a> {
             limits,
             stations: None,
             device_id: String::new(),
+            device_hash: 0,
             device: 0,
             hexagons: Hexagons::default(),
             hexagon: NO_HEXAGON,
@@ -207,7 +209,15 @@ impl<'a> Fold<'a> {
         let max_event = numbers::<TimestampMicrosecondType>(batch, "max_event")?.values();
         let max_appended = numbers::<TimestampMicrosecondType>(batch, "max_appended")?.values();
         for index in 0..rows.len() {
-            let row = rows.row(index);
+            let device_id = rows.device_id(index);
+            if self.device == 0 || device_id != self.device_id {
+                self.judge.clear();
+                self.device += 1;
+                self.device_hash = hash64(0, device_id.as_bytes());
+                self.device_id.clear();
+                self.device_id.push_str(device_id);
+            }
+            let row = rows.row(index, self.device_hash);
             let stream = match row.partition.0 {
                 0 => Stream::VehicleData,
                 _ => Stream::GpsData,
@@ -217,12 +227,6 @@ impl<'a> Fold<'a> {
             let (stream_number, partition) = row.partition;
             let at = (Group::Fixes, stream_number, partition);
             self.reach(at, watermark_us, row.appended_at_us);
-            if self.device == 0 || row.fix.device_id != self.device_id {
-                self.judge.clear();
-                self.device += 1;
-                self.device_id.clear();
-                self.device_id.push_str(row.fix.device_id);
-            }
             // Of events in time the judgement is that of the speed layer; of late ones
             // it is that of who has all of them.
             let verdict = self.judge.judge(&row, i64::MIN, self.streets);
