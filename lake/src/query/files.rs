@@ -25,6 +25,9 @@ use crate::{DataFile, Snapshot, Table};
 /// Read with the end of each file, so that most footers need one request.
 const FOOTER_BYTES: usize = 128 << 10;
 
+/// Of a large file all cores read, each a part of about this size at a time.
+const PART_BYTES: u64 = 16 << 20;
+
 /// Under this URL a session finds the lake's own store.
 pub(crate) fn store_url() -> Result<ObjectStoreUrl> {
     ObjectStoreUrl::parse("lake://citypulse")
@@ -60,7 +63,8 @@ pub(crate) fn files_plan(
         source = source.with_predicate(adapted);
     }
     let statistics = total(&files, snapshot);
-    let group = FileGroup::new(files.iter().map(|file| partitioned(table, file)).collect());
+    let parts = files.iter().flat_map(|file| parts(table, file));
+    let group = FileGroup::new(parts.collect());
     let config = FileScanConfigBuilder::new(store_url()?, Arc::new(source))
         .with_file_groups(group.split_files(state.config().target_partitions()))
         .with_statistics(statistics)
@@ -85,10 +89,22 @@ fn scan_projection(snapshot: &Snapshot, projection: Option<&Vec<usize>>) -> Vec<
     }
 }
 
-fn partitioned(table: Table, file: &DataFile) -> PartitionedFile {
-    PartitionedFile::new(format!("{table}/{}", file.path), file.size_bytes)
+/// The file in parts that are read side by side: a row group belongs to the part that it
+/// begins in.
+fn parts(table: Table, file: &DataFile) -> impl Iterator<Item = PartitionedFile> {
+    let whole = PartitionedFile::new(format!("{table}/{}", file.path), file.size_bytes)
         .with_partition_values(vec![ScalarValue::Date32(file.date)])
-        .with_statistics(file.statistics.clone())
+        .with_statistics(file.statistics.clone());
+    let size = file.size_bytes as i64;
+    // Also one of a file without bytes.
+    let count = file.size_bytes.div_ceil(PART_BYTES).max(1) as i64;
+    (0..count).map(move |number| match count {
+        1 => whole.clone(),
+        _ => {
+            let at = |number: i64| (number * PART_BYTES as i64).min(size);
+            whole.clone().with_range(at(number), at(number + 1))
+        }
+    })
 }
 
 /// Rows and sizes of all files; exact where every writer gave them.
@@ -196,5 +212,34 @@ impl PruningStatistics for FileBounds<'_> {
 
     fn contained(&self, _column: &Column, _values: &HashSet<ScalarValue>) -> Option<BooleanArray> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::Schema;
+
+    use super::*;
+
+    #[test]
+    fn the_parts_of_a_file_are_all_of_it_once() {
+        for size_bytes in [0, 1, PART_BYTES, PART_BYTES + 1, 5 * PART_BYTES - 1] {
+            let file = DataFile {
+                path: "date=2026-03-01/a.parquet".to_owned(),
+                size_bytes,
+                rows: Some(7),
+                date: Some(20_513),
+                statistics: Arc::new(Statistics::new_unknown(&Schema::empty())),
+            };
+            let table = Table::Stream(events::Stream::VehicleData);
+            let mut read_to = 0;
+            for part in parts(table, &file) {
+                let (start, end) = part.range();
+                assert_eq!(start, read_to);
+                assert!(end - start <= PART_BYTES);
+                read_to = end;
+            }
+            assert_eq!(read_to, size_bytes);
+        }
     }
 }
