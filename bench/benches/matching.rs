@@ -49,8 +49,12 @@ fn measure_rate(report: &mut Report, streets: &Arc<StreetNetwork>, drives: &[Dri
     let ours = &mut || {
         let mut before: Vec<Option<Previous>> = vec![None; VEHICLES];
         for Drive { vehicle, fix, .. } in drives {
-            let found = matcher.match_fix(fix, before[*vehicle].as_ref(), MAX_DISTANCE_M);
-            before[*vehicle] = found.map(|found| found.as_previous(fix.location));
+            // As the layers ask.
+            let found = matcher.segment_of(fix, before[*vehicle].as_ref(), MAX_DISTANCE_M);
+            before[*vehicle] = found.map(|segment| Previous {
+                segment,
+                location: fix.location,
+            });
         }
         black_box(&before);
         drives.len() as u64

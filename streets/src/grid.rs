@@ -4,6 +4,8 @@
 //! cells around the place in rings and stops where no piece is near enough.
 //! Distances are planar around the place: exact to a millimetre at 100 m.
 
+use std::ops::Range;
+
 use events::Location;
 
 use crate::{Segment, SegmentIndex};
@@ -74,6 +76,15 @@ pub(crate) struct Near {
     pub offset_m: f32,
     /// Unit vector (east, north) of the piece; zero where it has no length.
     pub direction: (f32, f32),
+}
+
+/// Where a segment is nearest to a place, by its whole straight pieces.
+pub(crate) struct OnLine {
+    /// Number of the piece.
+    pub piece: usize,
+    /// Share of the piece before it.
+    pub along: f32,
+    pub near: Near,
 }
 
 /// Looks at pieces, near ones first as far as the cells allow.
@@ -211,10 +222,12 @@ impl Grid {
     }
 
     fn place_at_scale(&self, location: Location, kx: f64) -> Place {
-        let (x, y) = (
-            location.longitude - self.west,
-            location.latitude - self.south,
-        );
+        let x = location.longitude - self.west;
+        let y = location.latitude - self.south;
+        self.place_of((x, y), kx)
+    }
+
+    fn place_of(&self, (x, y): (f64, f64), kx: f64) -> Place {
         Place {
             x: x as f32,
             y: y as f32,
@@ -303,6 +316,12 @@ impl Grid {
         }
     }
 
+    /// Shows the pieces of one cell alone, that in which a segment's line is nearest.
+    pub fn show_cell_of(&self, on: &OnLine, place: &Place, visitor: &mut impl Visitor) {
+        let (x, y) = self.lines[on.piece].at(on.along);
+        self.visit_cell(self.column(x), self.row(y), place, visitor);
+    }
+
     /// Where the part of a segment between two offsets is nearest to a place.
     /// Panics where the segment is of another network.
     pub fn near_segment(
@@ -310,29 +329,68 @@ impl Grid {
         segment: SegmentIndex,
         between_m: (f32, f32),
         place: &Place,
-    ) -> Option<Near> {
-        let line = self.line(segment);
+    ) -> Option<OnLine> {
+        let pieces = self.line(segment);
+        let line = &self.lines[pieces.clone()];
         // The last piece that starts before the part begins holds its beginning.
         let first = line
             .partition_point(|piece| piece.start_m <= between_m.0)
             .saturating_sub(1);
-        let mut nearest: Option<Near> = None;
-        for piece in &line[first..] {
+        let mut limit_m = f32::INFINITY;
+        let mut nearest = None;
+        for (at, piece) in line.iter().enumerate().skip(first) {
             if piece.start_m > between_m.1 {
                 break;
             }
-            let limit_m = nearest
-                .as_ref()
-                .map_or(f32::INFINITY, |near| near.distance_m);
-            nearest = piece.near(place, limit_m).or(nearest);
+            if let Some(foot) = piece.foot(place, limit_m) {
+                limit_m = foot.distance2.sqrt();
+                nearest = Some((at, foot));
+            }
         }
-        nearest
+        let (at, foot) = nearest?;
+        Some(OnLine {
+            piece: pieces.start + at,
+            along: foot.along,
+            near: line[at].near_at(&foot),
+        })
     }
 
-    /// The whole straight pieces of a segment in their order.
-    fn line(&self, segment: SegmentIndex) -> &[Piece] {
+    /// The numbers of a segment's whole straight pieces, in their order.
+    fn line(&self, segment: SegmentIndex) -> Range<usize> {
         let at = segment.as_usize();
-        &self.lines[self.line_starts[at] as usize..self.line_starts[at + 1] as usize]
+        self.line_starts[at] as usize..self.line_starts[at + 1] as usize
+    }
+
+    /// How many whole straight pieces there are.
+    pub fn piece_count(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// About how long a whole straight piece is, metres.
+    pub fn piece_length_m(&self, piece: usize) -> f32 {
+        let piece = &self.lines[piece];
+        let kx = self.scale_at(f64::from(piece.y1)) as f32;
+        ((piece.x2 - piece.x1) * kx).hypot((piece.y2 - piece.y1) * M_PER_DEGREE as f32)
+    }
+
+    /// The place at that share of a whole straight piece, and the piece's segment.
+    pub fn place_on(&self, piece: usize, along: f32) -> (SegmentIndex, Place) {
+        let piece = &self.lines[piece];
+        let (x, y) = piece.at(along);
+        let segment = SegmentIndex(piece.segment & !ONE_WAY);
+        (segment, self.place_of((x, y), self.scale_at(y)))
+    }
+
+    /// How far off a place may be for being kept in single precision, metres.
+    pub fn precision_m(&self) -> f32 {
+        let degrees =
+            (f64::from(self.columns) * self.cell_lon).max(f64::from(self.rows) * self.cell_lat);
+        (degrees * M_PER_DEGREE) as f32 * f32::EPSILON
+    }
+
+    /// Metres per degree of longitude so many degrees north of the grid's corner.
+    fn scale_at(&self, y: f64) -> f64 {
+        M_PER_DEGREE * (self.south + y).to_radians().cos()
     }
 }
 
@@ -353,15 +411,35 @@ fn straights(segment: &Segment) -> impl Iterator<Item = (Location, Location, f64
 
 /// East and north of a heading in degrees clockwise from north.
 pub(crate) fn unit(heading_deg: f64) -> (f32, f32) {
-    let (sin, cos) = (heading_deg.rem_euclid(360.0) as f32)
-        .to_radians()
-        .sin_cos();
+    // The remainder takes longer than all the rest.
+    let degrees = match (0.0..360.0).contains(&heading_deg) {
+        true => heading_deg,
+        false => heading_deg.rem_euclid(360.0),
+    };
+    let (sin, cos) = (degrees as f32).to_radians().sin_cos();
     (sin, cos)
 }
 
+/// Where a straight piece is nearest to a place.
+struct Foot {
+    /// Share of the piece before it.
+    along: f32,
+    distance2: f32,
+    /// The piece, metres east and north.
+    line: (f32, f32),
+    length2: f32,
+}
+
 impl Piece {
+    /// The place at that share of it.
+    fn at(&self, along: f32) -> (f64, f64) {
+        let x = self.x1 + (self.x2 - self.x1) * along;
+        let y = self.y1 + (self.y2 - self.y1) * along;
+        (f64::from(x), f64::from(y))
+    }
+
     #[inline]
-    fn near(&self, place: &Place, limit_m: f32) -> Option<Near> {
+    fn foot(&self, place: &Place, limit_m: f32) -> Option<Foot> {
         const KY: f32 = M_PER_DEGREE as f32;
         let (dx, dy) = ((self.x2 - self.x1) * place.kx, (self.y2 - self.y1) * KY);
         let (px, py) = ((place.x - self.x1) * place.kx, (place.y - self.y1) * KY);
@@ -375,18 +453,30 @@ impl Piece {
         let distance2 = ex * ex + ey * ey;
         // Also where either is not a number.
         let is_within = distance2 <= limit_m * limit_m;
-        if !is_within {
-            return None;
-        }
-        let length = length2.sqrt();
+        is_within.then_some(Foot {
+            along,
+            distance2,
+            line: (dx, dy),
+            length2,
+        })
+    }
+
+    #[inline]
+    fn near_at(&self, foot: &Foot) -> Near {
+        let length = foot.length2.sqrt();
         let scale = if length > 0.0 { 1.0 / length } else { 0.0 };
-        Some(Near {
+        Near {
             segment: SegmentIndex(self.segment & !ONE_WAY),
             one_way: self.segment & ONE_WAY != 0,
-            distance_m: distance2.sqrt(),
-            offset_m: self.start_m + along * length,
-            direction: (dx * scale, dy * scale),
-        })
+            distance_m: foot.distance2.sqrt(),
+            offset_m: self.start_m + foot.along * length,
+            direction: (foot.line.0 * scale, foot.line.1 * scale),
+        }
+    }
+
+    #[inline]
+    fn near(&self, place: &Place, limit_m: f32) -> Option<Near> {
+        self.foot(place, limit_m).map(|foot| self.near_at(&foot))
     }
 }
 

@@ -7,6 +7,7 @@
 //! flow ([`FreeFlow`]), GeoJSON to draw. Promises: the same input gives the same ids
 //! and the same order. Never: the network, a clock, changing after loading.
 
+mod clearance;
 mod error;
 mod free_flow;
 mod geojson;

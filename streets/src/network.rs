@@ -5,8 +5,9 @@ use std::sync::{Arc, LazyLock};
 
 use events::Location;
 
+use crate::clearance::Clearance;
 use crate::graph::{Exit, Graph, NodeIndex};
-use crate::grid::Grid;
+use crate::grid::{Grid, OnLine};
 use crate::nearest::{Match, nearest};
 use crate::split::{Way, split_at_junctions};
 use crate::{Error, Result, Segment, SegmentIndex, geojson, source};
@@ -21,6 +22,7 @@ pub struct StreetNetwork {
     node_locations: Vec<Location>,
     graph: Graph,
     grid: Grid,
+    clearance: Clearance,
 }
 
 impl StreetNetwork {
@@ -79,6 +81,7 @@ impl StreetNetwork {
             bounds,
             node_locations,
             graph,
+            clearance: Clearance::new(&grid),
             grid,
         })
     }
@@ -161,6 +164,12 @@ impl StreetNetwork {
 
     pub(crate) fn grid(&self) -> &Grid {
         &self.grid
+    }
+
+    /// No other segment is nearer than this to the place on a segment's line, metres;
+    /// never more than about 32.
+    pub(crate) fn clearance_m(&self, on: &OnLine) -> f32 {
+        self.clearance.around_m(&self.grid, on)
     }
 
     pub(crate) fn graph(&self) -> &Graph {

@@ -23,10 +23,12 @@ struct Junction {
 impl Reach {
     /// From junctions that are already some metres away, up to `budget_m`
     /// metres in all. Junctions beyond the limit of the search are not found.
+    /// Only ways of up to `enough_m` are surely the shortest.
     pub fn from(
         graph: &Graph,
         starts: impl IntoIterator<Item = (NodeIndex, f32)>,
         budget_m: f32,
+        enough_m: f32,
     ) -> Self {
         let nowhere = Junction {
             node: NodeIndex::MAX,
@@ -42,6 +44,9 @@ impl Reach {
         }
         while let Some(at) = reach.nearest_open() {
             let Junction { node, way_m, .. } = reach.junctions[at];
+            if way_m > enough_m {
+                break;
+            }
             reach.junctions[at].is_settled = true;
             for (exit, length_m) in graph.exits_with_lengths(node) {
                 reach.improve(exit.to, way_m + length_m, budget_m);

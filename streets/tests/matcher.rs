@@ -214,6 +214,47 @@ proptest! {
     }
 
     #[test]
+    fn the_segment_alone_is_that_of_the_whole_match(
+        segment in any::<prop::sample::Index>(), along in 0.0..1.0_f64,
+        before_m in prop::option::of((-60.0..60.0_f64, -60.0..60.0_f64)),
+        drive in prop::collection::vec(
+            (-40.0..40.0_f64, -40.0..40.0_f64, prop::option::of(0.0..360.0_f64), 0.0..60.0_f64),
+            1..30,
+        ),
+        share in 0.0..1.0_f64,
+    ) {
+        // Real streets: bends, parallel carriageways, junctions close together.
+        let streets = StreetNetwork::gothenburg();
+        let matcher = Matcher::new(Arc::clone(&streets));
+        let number = segment.index(streets.segments().len());
+        let line = &streets.segment(SegmentIndex(number as u32)).line;
+        let beside = |along: f64, (east_m, north_m): (f64, f64)| {
+            let at = along * (line.len() - 1) as f64;
+            let (from, to) = (line[at as usize], line[(at as usize + 1).min(line.len() - 1)]);
+            Location {
+                latitude: from.latitude + (to.latitude - from.latitude) * at.fract()
+                    + north_m / M_PER_DEGREE,
+                longitude: from.longitude + (to.longitude - from.longitude) * at.fract()
+                    + east_m / M_PER_DEGREE / from.latitude.to_radians().cos(),
+            }
+        };
+        let mut previous = before_m.map(|before_m| Previous {
+            segment: SegmentIndex(number as u32),
+            location: beside(along, before_m),
+        });
+        for (step, (east_m, north_m, heading_deg, speed_kmh)) in drive.iter().enumerate() {
+            // Some of them near the line, where most vehicles are.
+            let noise = if step % 3 == 0 { 1.0 } else { 0.1 };
+            let location = beside((along + share * step as f64 / 30.0).fract(), (east_m * noise, north_m * noise));
+            let fix = fix(location, *heading_deg, *speed_kmh);
+            let whole = matcher.match_fix(&fix, previous.as_ref(), 30.0);
+            let alone = matcher.segment_of(&fix, previous.as_ref(), 30.0);
+            prop_assert_eq!(alone, whole.map(|found| found.segment));
+            previous = whole.map(|found| found.as_previous(location));
+        }
+    }
+
+    #[test]
     fn without_a_previous_fix_and_a_heading_the_nearest_is_found(
         east_m in -20.0..520.0_f64, north_m in -20.0..520.0_f64,
     ) {

@@ -53,10 +53,8 @@ impl Ground for Streets {
             segment: previous.segment,
             location: previous.location,
         });
-        let found = self
-            .matcher
-            .match_fix(&fix, previous.as_ref(), self.max_distance_m)?;
-        Some(found.segment)
+        self.matcher
+            .segment_of(&fix, previous.as_ref(), self.max_distance_m)
     }
 
     fn segment_id(&self, segment: SegmentIndex) -> &str {

@@ -2,7 +2,7 @@
 
 use super::candidates::Candidate;
 use crate::SegmentIndex;
-use crate::graph::Graph;
+use crate::graph::{Graph, NodeIndex};
 use crate::reach::Reach;
 
 /// How far the way and the straight line differ by noise and bends alone: so
@@ -52,15 +52,19 @@ impl Before {
 pub(super) struct Ways<'a> {
     graph: &'a Graph,
     before: &'a Before,
+    worth: f32,
     onward: Option<Reach>,
     forked: Option<Reach>,
 }
 
 impl<'a> Ways<'a> {
-    pub fn new(graph: &'a Graph, before: &'a Before) -> Self {
+    /// A way that costs more than `worth` decides nothing: it may be said to cost more
+    /// than it does.
+    pub fn new(graph: &'a Graph, before: &'a Before, worth: f32) -> Self {
         Self {
             graph,
             before,
+            worth,
             onward: None,
             forked: None,
         }
@@ -69,25 +73,39 @@ impl<'a> Ways<'a> {
     /// What it costs to be on another segment now; [`WAY_COST_MAX`] where no
     /// way was found.
     pub fn cost(&mut self, candidate: &Candidate) -> f32 {
-        let (graph, before) = (self.graph, self.before);
-        let onward = self.onward.get_or_insert_with(|| onward(graph, before));
+        let (graph, before, worth) = (self.graph, self.before, self.worth);
+        let onward = self
+            .onward
+            .get_or_insert_with(|| onward(graph, before, worth));
         let cost = way_m(graph, onward, candidate).map_or(WAY_COST_MAX, |m| before.way_cost(m));
-        if cost <= FORK_COST {
+        if cost <= FORK_COST || worth < FORK_COST {
             return cost;
         }
-        let forked = self.forked.get_or_insert_with(|| forked(graph, before));
+        let forked = self
+            .forked
+            .get_or_insert_with(|| forked(graph, before, worth - FORK_COST));
         let fork_cost = way_m(graph, forked, candidate).map(|m| FORK_COST + before.way_cost(m));
         fork_cost.map_or(cost, |fork_cost| fork_cost.min(cost))
     }
 }
 
-/// No way longer than this costs less than the most.
-fn budget_m(before: &Before) -> f32 {
-    before.moved_m + WAY_COST_MAX * before.way_spread_m()
+/// No way longer than this costs less than that.
+fn longest_m(before: &Before, cost: f32) -> f32 {
+    before.moved_m + cost * before.way_spread_m()
+}
+
+fn reach(
+    graph: &Graph,
+    before: &Before,
+    starts: impl IntoIterator<Item = (NodeIndex, f32)>,
+    worth: f32,
+) -> Reach {
+    let budget_m = longest_m(before, WAY_COST_MAX);
+    Reach::from(graph, starts, budget_m, longest_m(before, worth))
 }
 
 /// On from the previous place, both ways where one may.
-fn onward(graph: &Graph, before: &Before) -> Reach {
+fn onward(graph: &Graph, before: &Before, worth: f32) -> Reach {
     let road = graph.road(before.segment);
     let turning_round_m = |forward: bool| match before.forward {
         Some(was_forward) if was_forward != forward && !road.one_way => TURN_ROUND_M,
@@ -97,19 +115,19 @@ fn onward(graph: &Graph, before: &Before) -> Reach {
     let behind_m = before.offset_m + turning_round_m(false);
     let behind = (!road.one_way).then_some((road.from, behind_m));
     let starts = [(road.to, ahead_m)].into_iter().chain(behind);
-    Reach::from(graph, starts, budget_m(before))
+    reach(graph, before, starts, worth)
 }
 
 /// From the last junction, as if another street had been taken there and driven
 /// for as long: the previous fix may have been matched to the wrong branch.
-fn forked(graph: &Graph, before: &Before) -> Reach {
+fn forked(graph: &Graph, before: &Before, worth: f32) -> Reach {
     let road = graph.road(before.segment);
     let start = match before.forward {
         Some(false) if !road.one_way => Some((road.to, before.offset_m - road.length_m)),
         None if !road.one_way => None,
         _ => Some((road.from, -before.offset_m)),
     };
-    Reach::from(graph, start, budget_m(before))
+    reach(graph, before, start, worth)
 }
 
 /// Metres over the junctions that were reached to the place on a segment.

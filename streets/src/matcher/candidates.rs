@@ -10,6 +10,8 @@ const SPREAD_M: f32 = 8.0;
 /// twice that. More than a way may cost: a vehicle that turns round on a divided
 /// road is found on the other carriageway.
 const HEADING_COST: f32 = 6.0;
+/// What rounding may change in a cost.
+pub(super) const ROUNDING_COST: f32 = 1e-3;
 /// The most segments that are compared.
 const CANDIDATES_MAX: usize = 16;
 
@@ -45,54 +47,23 @@ impl Candidate {
     }
 }
 
-/// Collects the segments that may still win.
-pub(super) struct Search {
+/// What a segment costs by distance and heading.
+pub(super) struct Costs {
     heading: Option<(f32, f32)>,
     heading_weight: f32,
-    max_m: f32,
-    limit_m: f32,
-    /// Who costs more by distance and heading alone cannot win.
-    limit_cost: f32,
-    way_cost_max: f32,
-    candidates: [Candidate; CANDIDATES_MAX],
-    len: usize,
 }
 
-impl Search {
-    /// `heading` counts by its weight, 0 to 1; segments that cost
-    /// `way_cost_max` more than the best may still win.
-    pub fn new(
-        (heading, heading_weight): (Option<(f32, f32)>, f32),
-        max_m: f32,
-        way_cost_max: f32,
-    ) -> Self {
+impl Costs {
+    /// `heading` counts by its weight, 0 to 1.
+    pub fn new((heading, heading_weight): (Option<(f32, f32)>, f32)) -> Self {
         Self {
             heading,
             heading_weight,
-            max_m,
-            limit_m: max_m,
-            limit_cost: f32::INFINITY,
-            way_cost_max,
-            candidates: [Candidate::NONE; CANDIDATES_MAX],
-            len: 0,
         }
     }
 
-    pub fn found(&self) -> &[Candidate] {
-        &self.candidates[..self.len]
-    }
-
-    pub fn tighten(&mut self, cost: f32) {
-        // A little more, so that rounding never shuts out the cheapest itself.
-        let cost = cost + 1e-3;
-        if cost < self.limit_cost {
-            self.limit_cost = cost;
-            self.limit_m = self.max_m.min(SPREAD_M * (2.0 * cost).sqrt());
-        }
-    }
-
-    /// Cost by distance and heading, and the direction that the heading tells.
-    pub fn cost(&self, near: &Near) -> (f32, Option<bool>) {
+    /// The cost, and the direction that the heading tells.
+    pub fn of(&self, near: &Near) -> (f32, Option<bool>) {
         let spreads = near.distance_m / SPREAD_M;
         let distance_cost = 0.5 * spreads * spreads;
         let agreement = self.heading.map(|heading| near.agreement(heading));
@@ -105,6 +76,86 @@ impl Search {
             distance_cost + HEADING_COST * self.heading_weight * turn,
             forward,
         )
+    }
+}
+
+/// What may still win.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    /// Segments further away cannot.
+    pub distance_m: f32,
+    /// Who costs more by distance and heading alone cannot.
+    cost: f32,
+}
+
+impl Limits {
+    pub fn new(max_m: f32) -> Self {
+        Self {
+            distance_m: max_m,
+            cost: f32::INFINITY,
+        }
+    }
+
+    /// Whether that cost by distance and heading may win.
+    fn allow(&self, cost: f32) -> bool {
+        // Also where it is not a number.
+        cost < f32::INFINITY && cost <= self.cost
+    }
+
+    /// Something costs so much in all.
+    pub fn tighten(&mut self, cost: f32) {
+        // A little more, so that rounding never shuts out the cheapest itself.
+        let cost = cost + ROUNDING_COST;
+        if cost < self.cost {
+            self.cost = cost;
+            self.distance_m = self.distance_m.min(SPREAD_M * (2.0 * cost).sqrt());
+        }
+    }
+}
+
+/// Looks for one segment among those that may still win.
+pub(super) struct LookFor<'a> {
+    pub segment: SegmentIndex,
+    pub costs: &'a Costs,
+    pub limits: &'a Limits,
+    pub is_found: bool,
+}
+
+impl Visitor for LookFor<'_> {
+    fn limit_m(&self) -> f32 {
+        // A little less: a cell that is within it is surely visited by a whole search.
+        (self.limits.distance_m - 2e-3).max(0.0)
+    }
+
+    fn visit(&mut self, near: &Near) {
+        let may_win = near.segment == self.segment && self.limits.allow(self.costs.of(near).0);
+        self.is_found |= may_win;
+    }
+}
+
+/// Collects the segments that may still win.
+pub(super) struct Search<'a> {
+    costs: &'a Costs,
+    limits: Limits,
+    way_cost_max: f32,
+    candidates: [Candidate; CANDIDATES_MAX],
+    len: usize,
+}
+
+impl<'a> Search<'a> {
+    /// Segments that cost `way_cost_max` more than the best may still win.
+    pub fn new(costs: &'a Costs, limits: Limits, way_cost_max: f32) -> Self {
+        Self {
+            costs,
+            limits,
+            way_cost_max,
+            candidates: [Candidate::NONE; CANDIDATES_MAX],
+            len: 0,
+        }
+    }
+
+    pub fn found(&self) -> &[Candidate] {
+        &self.candidates[..self.len]
     }
 
     /// Where a candidate goes: over the same segment's, to the end, or in the
@@ -130,16 +181,14 @@ impl Search {
     }
 }
 
-impl Visitor for Search {
+impl Visitor for Search<'_> {
     fn limit_m(&self) -> f32 {
-        self.limit_m
+        self.limits.distance_m
     }
 
     fn visit(&mut self, near: &Near) {
-        let (cost, forward) = self.cost(near);
-        // Also where the cost is not a number.
-        let may_win = cost < f32::INFINITY && cost <= self.limit_cost;
-        if !may_win {
+        let (cost, forward) = self.costs.of(near);
+        if !self.limits.allow(cost) {
             return;
         }
         let at = self.slot(near.segment);
@@ -153,6 +202,6 @@ impl Visitor for Search {
                 forward,
             };
         }
-        self.tighten(cost + self.way_cost_max);
+        self.limits.tighten(cost + self.way_cost_max);
     }
 }

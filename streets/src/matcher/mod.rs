@@ -15,10 +15,10 @@ use std::sync::Arc;
 
 use events::Location;
 
-use crate::grid::{Place, unit};
+use crate::grid::{OnLine, Place, unit};
 use crate::{Match, SegmentIndex, StreetNetwork};
 use before::{Before, WAY_COST_MAX, WAY_SPREAD_M, Ways};
-use candidates::{Candidate, Search};
+use candidates::{Candidate, Costs, Limits, LookFor, ROUNDING_COST, Search};
 
 /// Receivers know no heading below the first speed, and know it from the second on.
 const HEADING_KMH: (f32, f32) = (2.0, 8.0);
@@ -87,34 +87,57 @@ impl Matcher {
         previous: Option<&Previous>,
         max_distance_m: f64,
     ) -> Option<Match> {
+        self.look(fix, previous, max_distance_m).search()
+    }
+
+    /// The segment alone of what [`Matcher::match_fix`] finds: faster, because where no
+    /// other segment is near nothing is searched.
+    pub fn segment_of(
+        &self,
+        fix: &FixForMatch,
+        previous: Option<&Previous>,
+        max_distance_m: f64,
+    ) -> Option<SegmentIndex> {
+        let look = self.look(fix, previous, max_distance_m);
+        match look.surely_stays() {
+            Some(segment) => Some(segment),
+            None => look.search().map(|found| found.segment),
+        }
+    }
+
+    /// What is known before anything else than the segment before is looked at.
+    fn look(
+        &self,
+        fix: &FixForMatch,
+        previous: Option<&Previous>,
+        max_distance_m: f64,
+    ) -> Look<'_> {
         let grid = self.streets.grid();
         let place = grid.place(fix.location);
         let before = previous.and_then(|previous| self.before(previous, &place));
-        let way_cost_max = before.as_ref().map_or(0.0, |_| WAY_COST_MAX);
-        let heading = weighed_heading(fix, before.as_ref());
-        let mut search = Search::new(heading, max_distance_m as f32, way_cost_max);
+        let costs = Costs::new(weighed_heading(fix, before.as_ref()));
+        let mut limits = Limits::new(max_distance_m as f32);
+        let mut staying = None;
         if let Some(before) = &before {
             // Staying is the likeliest: what it costs narrows the search.
             let reach_m = before.moved_m * 1.5 + 4.0 * WAY_SPREAD_M;
             let part_m = (before.offset_m - reach_m, before.offset_m + reach_m);
-            if let Some(near) = grid
+            staying = grid
                 .near_segment(before.segment, part_m, &place)
-                .filter(|near| f64::from(near.distance_m) <= max_distance_m)
-            {
-                let (cost, _) = search.cost(&near);
-                search.tighten(cost + before.staying_cost(near.offset_m, near.one_way));
+                .filter(|on| f64::from(on.near.distance_m) <= max_distance_m);
+            if let Some(OnLine { near, .. }) = &staying {
+                let (cost, _) = costs.of(near);
+                limits.tighten(cost + before.staying_cost(near.offset_m, near.one_way));
             }
         }
-        grid.search(&place, &mut search);
-        let best = match &before {
-            Some(before) => self.best_after(before, search.found()),
-            None => search
-                .found()
-                .iter()
-                .map(|candidate| (candidate.cost, false, candidate))
-                .min_by(better),
-        };
-        best.map(|(_, continues, candidate)| candidate.as_match(continues))
+        Look {
+            streets: &self.streets,
+            place,
+            before,
+            costs,
+            staying,
+            limits,
+        }
     }
 
     fn before(&self, previous: &Previous, place: &Place) -> Option<Before> {
@@ -129,7 +152,8 @@ impl Matcher {
         let is_near = moved_m <= PREVIOUS_MAX_M;
         let was = is_near
             .then(|| grid.near_segment(previous.segment, (0.0, f32::INFINITY), &previous_place))
-            .flatten()?;
+            .flatten()?
+            .near;
         let movement = (moved_m >= HEADING_FROM_M).then(|| (east_m / moved_m, north_m / moved_m));
         Some(Before {
             segment: previous.segment,
@@ -138,6 +162,56 @@ impl Matcher {
             moved_m,
             movement,
         })
+    }
+}
+
+/// One fix before the search, with what staying on the segment before costs.
+struct Look<'a> {
+    streets: &'a StreetNetwork,
+    place: Place,
+    before: Option<Before>,
+    costs: Costs,
+    /// On the segment before.
+    staying: Option<OnLine>,
+    limits: Limits,
+}
+
+impl Look<'_> {
+    /// The segment before, where a search would find it and nothing else.
+    fn surely_stays(&self) -> Option<SegmentIndex> {
+        let on = self.staying.as_ref()?;
+        let others_m = self.streets.clearance_m(on) - on.near.distance_m;
+        // Also where either is not a number.
+        let is_alone = others_m > self.limits.distance_m;
+        if !is_alone {
+            return None;
+        }
+        // A search looks at lines cut into pieces, each of them rounded: at the very
+        // limit it may miss what is found on the whole line.
+        let mut staying = LookFor {
+            segment: on.near.segment,
+            costs: &self.costs,
+            limits: &self.limits,
+            is_found: false,
+        };
+        let grid = self.streets.grid();
+        grid.show_cell_of(on, &self.place, &mut staying);
+        staying.is_found.then_some(on.near.segment)
+    }
+
+    fn search(&self) -> Option<Match> {
+        let way_cost_max = self.before.as_ref().map_or(0.0, |_| WAY_COST_MAX);
+        let mut search = Search::new(&self.costs, self.limits, way_cost_max);
+        self.streets.grid().search(&self.place, &mut search);
+        let best = match &self.before {
+            Some(before) => self.best_after(before, search.found()),
+            None => search
+                .found()
+                .iter()
+                .map(|candidate| (candidate.cost, false, candidate))
+                .min_by(better),
+        };
+        best.map(|(_, continues, candidate)| candidate.as_match(continues))
     }
 
     fn best_after<'a>(
@@ -156,7 +230,11 @@ impl Matcher {
             let may_win = staying.is_none_or(|(cost, ..)| candidate.cost <= cost);
             candidate.segment != before.segment && may_win
         });
-        let mut ways = Ways::new(self.streets.graph(), before);
+        // Who costs more than staying with its way has lost.
+        let cheapest = rest.clone().map(|candidate| candidate.cost);
+        let cheapest = cheapest.fold(f32::INFINITY, f32::min);
+        let worth = staying.map_or(WAY_COST_MAX, |(cost, ..)| cost - cheapest + ROUNDING_COST);
+        let mut ways = Ways::new(self.streets.graph(), before, worth.min(WAY_COST_MAX));
         let changing = rest.map(|candidate| {
             let way_cost = ways.cost(candidate);
             (
