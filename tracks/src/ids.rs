@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 use events::Offset;
+use events::window::PANE_US;
 
 use crate::hash::Identity;
 
@@ -23,7 +24,7 @@ pub(crate) struct Ids {
     pub(crate) forgotten: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Minute {
     start_us: i64,
     known: HashSet<u64, Identity>,
@@ -67,9 +68,15 @@ impl Ids {
             Some(at) => at + 1,
             None => 0,
         };
+        // Mostly as many as in the minute before: growing to that costs more than all else.
+        let before = self.minutes[..at].last();
+        let before = before.filter(|before| before.start_us.saturating_add(PANE_US) == start_us);
+        let expected = before.map_or(0, |before| before.known.len());
         let minute = Minute {
             start_us,
-            ..Minute::default()
+            known: HashSet::with_capacity_and_hasher(expected, Identity::default()),
+            fresh: Vec::with_capacity(expected),
+            cells: Vec::new(),
         };
         self.minutes.insert(at, minute);
         &mut self.minutes[at]
@@ -85,7 +92,7 @@ impl Ids {
     /// Forgets the minutes that nothing can be added to any more.
     pub(crate) fn close(&mut self, watermark_us: i64) {
         while let Some(first) = self.minutes.first()
-            && first.start_us.saturating_add(events::window::PANE_US) <= watermark_us
+            && first.start_us.saturating_add(PANE_US) <= watermark_us
         {
             let closed = self.minutes.remove(0);
             self.count -= closed.known.len();
