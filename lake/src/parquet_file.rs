@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::compute::interleave_record_batch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
@@ -11,7 +10,7 @@ use parquet::errors::ParquetError;
 use uuid::Uuid;
 
 use crate::Table;
-use crate::layout::{Order, ROW_GROUP_MIN_ROWS, properties};
+use crate::layout::{Gather, Order, ROW_GROUP_MIN_ROWS, properties};
 use crate::snapshot::{DATE, NewFile};
 use crate::statistics::FileStatistics;
 
@@ -48,18 +47,13 @@ impl FileEncoder {
         batches: &[RecordBatch],
         order: &Order,
     ) -> Result<(), ParquetError> {
-        let batches: Vec<&RecordBatch> = batches.iter().collect();
+        let gather = Gather::of(batches);
         for block in &order.blocks {
             if self.writer.in_progress_rows() >= ROW_GROUP_MIN_ROWS {
                 self.writer.flush()?;
             }
             for piece in order.rows[block.clone()].chunks(PIECE_ROWS) {
-                let at = piece.iter();
-                let at: Vec<_> = at
-                    .map(|(batch, row)| (*batch as usize, *row as usize))
-                    .collect();
-                let piece = interleave_record_batch(&batches, &at)?;
-                self.writer.write(&piece)?;
+                self.writer.write(&gather.rows(piece)?)?;
             }
         }
         Ok(())

@@ -4,7 +4,9 @@
 //! vehicle's day and one area's hour both read little; docs/lake.md has the figures.
 
 mod encodings;
+mod gather;
 mod order;
 
 pub(crate) use encodings::{ROW_GROUP_MIN_ROWS, properties};
+pub(crate) use gather::Gather;
 pub(crate) use order::{BLOCK_US, Order, block_of, time_column};
