@@ -20,6 +20,9 @@ const MAX_REMOVED: usize = 50_000;
 /// those that were removed this long ago. Nobody reads a version that old.
 const REMOVED_KEPT_MS: i64 = 8 * 86_400_000;
 
+/// More log partitions than this are not listed one by one.
+const MAX_PARTITIONS: i64 = 256;
+
 /// A live Parquet file of a table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DataFile {
@@ -36,16 +39,33 @@ pub struct DataFile {
 }
 
 impl DataFile {
+    fn bounds<T>(
+        &self,
+        schema: &Schema,
+        name: &str,
+        value: impl Fn(&ScalarValue) -> Option<T>,
+    ) -> Option<(T, T)> {
+        let index = schema.index_of(name).ok()?;
+        let column = self.statistics.column_statistics.get(index)?;
+        let bound = |bound: &Precision<ScalarValue>| value(bound.get_value()?);
+        Some((bound(&column.min_value)?, bound(&column.max_value)?))
+    }
+
+    /// Whether no row was ever in the log, where the writer said so.
+    fn is_outside_the_log(&self, schema: &Schema) -> bool {
+        let index = schema.index_of("log_offset").ok();
+        let column = index.and_then(|index| self.statistics.column_statistics.get(index));
+        let nulls = column.and_then(|column| column.null_count.get_value().copied());
+        nulls.is_some() && nulls.map(|nulls| nulls as u64) == self.rows
+    }
+
     /// Lowest and highest instant of its rows, microseconds since the epoch, where the
     /// writer said so. `schema` is the table's [`Snapshot::file_schema`].
     pub(crate) fn times_us(&self, schema: &Schema) -> Option<(i64, i64)> {
-        let index = schema.index_of(time_column(schema)?).ok()?;
-        let column = self.statistics.column_statistics.get(index)?;
-        let bound = |bound: &Precision<ScalarValue>| match bound.get_value() {
-            Some(ScalarValue::TimestampMicrosecond(Some(time_us), _)) => Some(*time_us),
+        self.bounds(schema, time_column(schema)?, |bound| match bound {
+            ScalarValue::TimestampMicrosecond(time_us, _) => *time_us,
             _ => None,
-        };
-        Some((bound(&column.min_value)?, bound(&column.max_value)?))
+        })
     }
 }
 
@@ -144,6 +164,36 @@ impl Snapshot {
         }
         (rows, appended_us).hash(&mut unknown);
         any.then(|| unknown.finish())
+    }
+
+    /// For each log partition an offset that rows of `date` do not go beyond; rows that
+    /// never were in the log have none. `None` where a writer did not say, or where they
+    /// are of more partitions than anybody wants to list.
+    pub fn last_offsets(&self, date: i32) -> Option<BTreeMap<i32, Offset>> {
+        let mut last = BTreeMap::new();
+        for file in self.files.values().filter(|file| file.date == Some(date)) {
+            let schema = &self.file_schema;
+            if file.is_outside_the_log(schema) {
+                continue;
+            }
+            let partitions = file.bounds(schema, "log_partition", |bound| match bound {
+                ScalarValue::Int32(partition) => *partition,
+                _ => None,
+            });
+            let offsets = file.bounds(schema, "log_offset", |bound| match bound {
+                ScalarValue::Int64(offset) => *offset,
+                _ => None,
+            });
+            let ((low, high), (_, offset)) = (partitions?, offsets?);
+            if i64::from(high) - i64::from(low) >= MAX_PARTITIONS {
+                return None;
+            }
+            for partition in low..=high {
+                let last = last.entry(partition).or_insert(offset);
+                *last = offset.max(*last);
+            }
+        }
+        (last.len() as i64 <= MAX_PARTITIONS).then_some(last)
     }
 
     /// Rows of all files, where every writer said how many.
@@ -268,4 +318,54 @@ fn without_date(schema: &Schema) -> SchemaRef {
         .filter(|field| field.name() != DATE)
         .cloned();
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+#[cfg(test)]
+mod tests {
+    use events::Stream;
+    use serde_json::json;
+
+    use super::*;
+
+    fn version(files: &[(&str, Option<serde_json::Value>)]) -> Snapshot {
+        let mut next = SnapshotBuilder::from(&Snapshot::empty(Table::Stream(Stream::GpsData)));
+        for (number, (date, statistics)) in files.iter().enumerate() {
+            let statistics = statistics.as_ref().map(serde_json::Value::to_string);
+            let path = format!("{number}.parquet");
+            next.add(path, 1, Some(*date), statistics.as_deref());
+        }
+        next.build(1)
+    }
+
+    fn placed(partitions: [i32; 2], offsets: [i64; 2]) -> Option<serde_json::Value> {
+        let bounds =
+            |at: usize| json!({"log_partition": partitions[at], "log_offset": offsets[at]});
+        let nulls = json!({"log_partition": 0, "log_offset": 0});
+        Some(json!({
+            "numRecords": 4, "minValues": bounds(0), "maxValues": bounds(1), "nullCount": nulls,
+        }))
+    }
+
+    #[test]
+    fn no_row_of_a_date_lies_beyond_its_last_offsets() {
+        let imported = json!({"numRecords": 4, "nullCount": {"log_offset": 4}});
+        let version = version(&[
+            ("2026-03-01", placed([0, 1], [10, 90])),
+            ("2026-03-01", placed([1, 2], [5, 40])),
+            ("2026-03-01", Some(imported)),
+            ("2026-03-02", placed([0, 0], [91, 200])),
+            ("2026-03-03", placed([0, 1_000], [0, 1])),
+            ("2026-03-04", None),
+        ]);
+        let date = |day| statistics::parse_date(&format!("2026-03-0{day}")).expect("a date");
+        let expected = BTreeMap::from([(0, 90), (1, 90), (2, 40)]);
+        assert_eq!(version.last_offsets(date(1)), Some(expected));
+        assert_eq!(
+            version.last_offsets(date(2)),
+            Some(BTreeMap::from([(0, 200)]))
+        );
+        assert_eq!(version.last_offsets(date(3)), None, "too many to list");
+        assert_eq!(version.last_offsets(date(4)), None, "nobody says");
+        assert_eq!(version.last_offsets(date(5)), Some(BTreeMap::new()));
+    }
 }

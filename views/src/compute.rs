@@ -57,6 +57,9 @@ pub struct Recomputed {
 /// Versions of raw tables that belong together.
 pub(crate) type Versions = Vec<(Table, Arc<Snapshot>)>;
 
+/// Makes the rows of a date's views, which takes a while.
+pub(crate) type Computed = Box<dyn FnOnce() -> Result<Vec<(View, RecordBatch)>> + Send>;
+
 /// Computes views.
 pub struct Views {
     pub(crate) lake: Arc<Lake>,
@@ -136,23 +139,20 @@ impl Views {
         for (source, wanted, versions, dates) in work {
             let mut parts: HashMap<View, Vec<NewFile>> = HashMap::new();
             let mut marks = HashMap::new();
+            // One date's rows are written while those of the next are read.
+            let mut before = None;
             for date in &dates {
                 let read = |rows| {
                     done.rows += rows;
                     progress(done);
                 };
-                let computed = self
-                    .compute(source, &wanted, &versions, *date, read, stop)
-                    .await?;
-                for (view, rows) in computed {
-                    let files = self
-                        .lake
-                        .write_files(table(view, as_draft), vec![rows])
-                        .await?;
-                    parts.entry(view).or_default().extend(files);
-                }
+                let compute = self.compute(source, &wanted, &versions, *date, read, stop);
+                let write = self.write(before.take(), as_draft, &mut parts);
+                let (computed, ()) = futures::try_join!(compute, write)?;
+                before = Some(computed);
                 marks.extend(mark(source, &versions, *date));
             }
+            self.write(before, as_draft, &mut parts).await?;
             for view in wanted {
                 let table = table(view, as_draft);
                 let mut replacement = Replacement {
@@ -179,6 +179,24 @@ impl Views {
         Ok(all)
     }
 
+    /// Writes what is given, and adds the files to those of their views.
+    async fn write(
+        &self,
+        computed: Option<Computed>,
+        as_draft: bool,
+        parts: &mut HashMap<View, Vec<NewFile>>,
+    ) -> Result<()> {
+        let Some(computed) = computed else {
+            return Ok(());
+        };
+        for (view, rows) in in_background(computed).await? {
+            let table = table(view, as_draft);
+            let files = self.lake.write_files(table, vec![rows]).await?;
+            parts.entry(view).or_default().extend(files);
+        }
+        Ok(())
+    }
+
     /// One date of views of one source.
     pub(crate) async fn compute(
         &self,
@@ -188,8 +206,8 @@ impl Views {
         date: i32,
         mut read: impl FnMut(u64),
         stop: &CancellationToken,
-    ) -> Result<Vec<(View, RecordBatch)>> {
-        let sql = source.sql(&source.span_us(date));
+    ) -> Result<Computed> {
+        let sql = source.sql(date, versions);
         let mut rows = self.reader.read(&sql, versions).await?;
         let readers = std::thread::available_parallelism().map_or(1, usize::from);
         let mut fold = match source {
@@ -220,10 +238,11 @@ impl Views {
             Fold::Fixes(by_device) => {
                 let (limits, streets) = (self.limits.clone(), self.streets.clone());
                 let new = || FixFold::new(date, views, limits.clone(), streets.clone());
-                fold_buckets(*by_device, readers, new, stop).await?.finish()
+                let fold = fold_buckets(*by_device, readers, new, stop).await?;
+                Ok(Box::new(move || fold.finish()))
             }
-            Fold::Air(fold) => fold.finish(),
-            Fold::Incidents(fold) => fold.finish(),
+            Fold::Air(fold) => Ok(Box::new(move || fold.finish())),
+            Fold::Incidents(fold) => Ok(Box::new(move || fold.finish())),
         }
     }
 
@@ -302,7 +321,7 @@ fn next(buckets: &Mutex<Vec<Bucket>>) -> Option<Bucket> {
 }
 
 /// On a thread that may compute and wait for the disk.
-async fn in_background<T: Send + 'static>(
+pub(crate) async fn in_background<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await;

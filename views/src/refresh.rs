@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lake::{Replacement, View};
 use tokio_util::sync::CancellationToken;
 
-use crate::compute::{Recomputed, Views, dates_of, mark, table};
+use crate::compute::{Recomputed, Views, dates_of, in_background, mark, table};
 use crate::source::Source;
 use crate::{Error, Result};
 
@@ -41,7 +41,7 @@ impl Views {
                 let computed = self
                     .compute(source, &stale, &versions, date, |_| {}, stop)
                     .await?;
-                for (view, rows) in computed {
+                for (view, rows) in in_background(computed).await? {
                     let before = known.iter().find(|(of, _)| *of == view);
                     let before =
                         before.and_then(|(_, snapshot)| snapshot.marks.get(&name).copied());

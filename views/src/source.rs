@@ -10,9 +10,10 @@ use arrow::datatypes::{
 };
 use events::time::{DAY_US, format_rfc3339};
 use events::{Location, Stream};
-use lake::{Table, View};
+use lake::{Snapshot, Table, View};
 use tracks::{Fix, hash64};
 
+use crate::compute::Versions;
 use crate::{Error, Result};
 
 /// So much of the day before is read with a date, so that what was known at midnight
@@ -64,12 +65,16 @@ impl Source {
         }
     }
 
-    /// The rows of a span: fixes in any order, the others in that in which they are
-    /// folded.
-    pub(crate) fn sql(self, span_us: &Range<i64>) -> String {
-        let within = within(span_us);
+    /// The rows of `versions` that a date follows from: fixes in any order, the others in
+    /// that in which they are folded.
+    pub(crate) fn sql(self, date: i32, versions: &Versions) -> String {
+        let within = within(&self.span_us(date));
         match self {
-            Source::Fixes => fixes_sql(&within),
+            Source::Fixes => fixes_sql(|table| {
+                let version = versions.iter().find(|(of, _)| *of == table);
+                let until = version.and_then(|(_, version)| until_last_of(date, version));
+                format!("{within}{}", until.unwrap_or_default())
+            }),
             Source::Weather => format!(
                 "SELECT device_id, id, timestamp, log_partition, log_offset, {} FROM weather_data \
                  WHERE {within} AND device_id IS NOT NULL AND id IS NOT NULL \
@@ -91,19 +96,34 @@ impl Source {
 /// there: by time.
 pub(crate) const FIX_ORDER: &str = "device_id, stream, log_partition, log_offset, timestamp, id";
 
-/// The fixes of both streams.
-pub(crate) fn fixes_sql(within: &str) -> String {
+/// The end of a condition: of the rows of later dates only those that came, in the log,
+/// before some row of this one. Nothing of the date follows from the others.
+fn until_last_of(date: i32, version: &Snapshot) -> Option<String> {
+    let last_offsets = version.last_offsets(date)?;
+    let before = last_offsets.iter().map(|(partition, offset)| {
+        format!(" OR (log_partition = {partition} AND log_offset < {offset})")
+    });
+    let day = date_text(i64::from(date) * DAY_US);
+    let before: String = before.collect();
+    Some(format!(" AND (date <= DATE '{day}'{before})"))
+}
+
+/// The fixes of both streams, with a condition for each of their tables.
+pub(crate) fn fixes_sql(within: impl Fn(Table) -> String) -> String {
+    let of = |stream| within(Table::Stream(stream));
     let usable = "device_id IS NOT NULL AND id IS NOT NULL AND latitude IS NOT NULL \
                   AND longitude IS NOT NULL AND speed IS NOT NULL";
     format!(
         "SELECT 0 AS stream, device_id, id, timestamp, latitude, longitude, speed, direction, \
          CAST(NULL AS DOUBLE) AS accuracy_m, 'car' AS vehicle_type, \
          log_partition, log_offset, appended_at \
-         FROM vehicle_data WHERE {within} AND {usable} \
+         FROM vehicle_data WHERE {} AND {usable} \
          UNION ALL \
          SELECT 1 AS stream, device_id, id, timestamp, latitude, longitude, speed, direction, \
          accuracy_m, vehicle_type, log_partition, log_offset, appended_at \
-         FROM gps_data WHERE {within} AND {usable}"
+         FROM gps_data WHERE {} AND {usable}",
+        of(Stream::VehicleData),
+        of(Stream::GpsData),
     )
 }
 

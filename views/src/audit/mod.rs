@@ -202,7 +202,7 @@ fn fixes(from_us: i64) -> String {
         "SELECT *, {REACHED} FROM ({}) AS fixes WHERE log_offset IS NOT NULL \
          WINDOW so_far AS (PARTITION BY stream, log_partition ORDER BY log_offset \
          ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) ORDER BY {FIX_ORDER}",
-        fixes_sql(&since(from_us - BEFORE_US))
+        fixes_sql(|_| since(from_us - BEFORE_US))
     )
 }
 
