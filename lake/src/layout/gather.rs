@@ -98,7 +98,7 @@ mod tests {
         ) {
             let batches = [batch(0, 50), batch(50, 50), batch(100, 50)];
             let runs = runs.iter().flat_map(|(batch, start, count)| {
-                (*start..start + count).map(|row| (*batch, row))
+                (*start..start + count).map(move |row| (*batch, row))
             });
             let rows: Vec<At> = runs.collect();
             let places: Vec<_> = rows.iter().map(|(batch, row)| (*batch as usize, *row as usize)).collect();
