@@ -143,6 +143,8 @@ struct Session<'a> {
     round: Option<Round>,
     combined: CombinedLane,
     trails: TrailLane,
+    /// How many values both lanes had to write at the last tick.
+    slow_found: usize,
     wrote_at: Instant,
     trails_at: Instant,
     /// As of the last tick.
@@ -190,6 +192,7 @@ impl<'a> Session<'a> {
             round: None,
             combined: CombinedLane::default(),
             trails: TrailLane::default(),
+            slow_found: 0,
             wrote_at: Instant::now(),
             trails_at: Instant::now(),
             is_behind: false,
@@ -375,6 +378,7 @@ impl<'a> Session<'a> {
         if self.trails.is_written() && self.are_trails_due() {
             self.drain_trails();
         }
+        self.measure_slow();
         self.state.look_for_silence(now_us);
         self.state.pass_idle_time();
         self.published.publish(&self.state);
