@@ -366,6 +366,11 @@ impl Combined {
         self.due.is_empty()
     }
 
+    /// How many values are due.
+    pub(crate) fn due(&self) -> usize {
+        self.due.len()
+    }
+
     /// The next `most` of the values that are due, as they are now. `closed` is told of
     /// the windows among them that are closed.
     pub(crate) fn drain_due(

@@ -260,6 +260,11 @@ impl State {
         self.combined.is_shown()
     }
 
+    /// How many windows and roads are due.
+    pub(crate) fn combined_due(&self) -> usize {
+        self.combined.due()
+    }
+
     /// The next `most` windows and roads that are due, as they are now. `closed` is told
     /// of those windows that are closed: before the store says so, the log has to.
     pub(crate) fn drain_combined(
