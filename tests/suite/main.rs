@@ -25,6 +25,7 @@ mod scale_out;
 mod seam;
 mod shutdown;
 mod start_refused;
+mod time_to_live;
 mod upkeep;
 mod websocket;
 mod windows;

@@ -28,7 +28,7 @@ use crate::alert_outbox::AlertOutbox;
 use crate::config::SpeedConfig;
 use crate::error::Error;
 use crate::fence_feed::{FenceFeed, place_of_vehicle};
-use crate::lag;
+use crate::lag::{self, Reached};
 use crate::observer::{Observations, Observer};
 use crate::outbox::Outbox;
 use crate::progress::AllProgress;
@@ -47,6 +47,9 @@ const RUN_AHEAD: Duration = Duration::from_secs(1);
 const BEHIND_RECORDS: i64 = 10_000;
 /// Vehicles with fences around them that are asked for in one read.
 const ANCHORS_AT_ONCE: usize = 1_000;
+
+/// Vehicles whose stored values are looked up in one second.
+const RECALLED_AT_ONCE: usize = 5_000;
 
 /// What the speed layer works on.
 #[derive(Clone)]
@@ -74,9 +77,14 @@ pub struct Deps {
 pub async fn run(deps: Deps, shutdown: CancellationToken) -> Result<(), Error> {
     deps.health.report(COMPONENT, Health::Starting);
     let mut backoff = Backoff::new();
+    let reached = Reached::default();
+    let _gauges = reached.watch(
+        deps.log.clone(),
+        streams(&deps.topics).into_keys().collect(),
+    );
     loop {
         let opened = tokio::select! {
-            opened = Session::open(&deps, &mut backoff) => opened,
+            opened = Session::open(&deps, &reached, &mut backoff) => opened,
             () = shutdown.cancelled() => return Ok(()),
         };
         let error = match opened {
@@ -123,6 +131,8 @@ pub(crate) fn first_partition(topics: &TopicNames) -> TopicPartition {
 /// stored, so memory and store cannot drift apart.
 struct Session<'a> {
     deps: &'a Deps,
+    /// For the gauges of lag.
+    reached: &'a Reached,
     backoff: &'a mut Backoff,
     consumer: Box<dyn Consumer>,
     streams: HashMap<Topic, Stream>,
@@ -156,7 +166,11 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    async fn open(deps: &'a Deps, backoff: &'a mut Backoff) -> Result<Self, Error> {
+    async fn open(
+        deps: &'a Deps,
+        reached: &'a Reached,
+        backoff: &'a mut Backoff,
+    ) -> Result<Self, Error> {
         deps.hot.ping().await?;
         let streams = streams(&deps.topics);
         let first = first_partition(&deps.topics);
@@ -178,6 +192,7 @@ impl<'a> Session<'a> {
         let consumer = deps.log.subscribe(OWNER, &topics).await?;
         Ok(Self {
             deps,
+            reached,
             backoff,
             consumer,
             streams,
@@ -274,8 +289,10 @@ impl<'a> Session<'a> {
     /// Goes on with what people configured as it is now.
     fn refresh_configuration(&mut self) {
         self.refresh_rules();
-        self.fence_feed
-            .catch_up(&self.deps.fences, self.state.fences_mut());
+        let fences = self.state.fences_mut();
+        if self.fence_feed.catch_up(&self.deps.fences, fences) {
+            self.state.end_unwatched_fences();
+        }
     }
 
     /// Goes on with the rules as they are now.
@@ -303,6 +320,26 @@ impl<'a> Session<'a> {
                 if let Some(place) = entry.and_then(|entry| place_of_vehicle(&entry.value)) {
                     self.state.fences_mut().move_anchor(anchor, place);
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks up what vehicles say of themselves that are to be shown and have said nothing
+    /// since the restart: they fell silent, or all their fixes are bad.
+    async fn recall_vehicles(&mut self) -> Result<(), Error> {
+        let (devices, ids): (Vec<_>, Vec<_>) = self
+            .state
+            .take_unknown(RECALLED_AT_ONCE)
+            .into_iter()
+            .unzip();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let values = self.deps.hot.get_many(Kind::Vehicle, &ids).await?;
+        for (device, entry) in devices.into_iter().zip(values) {
+            if let Some(entry) = entry {
+                self.state.recall(device, &entry.value);
             }
         }
         Ok(())
@@ -387,13 +424,15 @@ impl<'a> Session<'a> {
         self.state.drop_closed();
         self.refresh_configuration();
         self.locate_anchors().await?;
+        self.recall_vehicles().await?;
         let now_us = now_us();
         let places = self.progress.places();
         self.alerts
             .tick(places.map(|place| (place.partition, place.position)));
         // Not newer than what the checkpoints of this tick follow from.
         self.alerts_noted = self.alerts.note();
-        let lags = lag::publish(self.progress.places(), self.state.ends(), now_us);
+        self.reached.set(self.progress.places());
+        let lags = lag::values(self.progress.places(), self.state.ends(), now_us);
         // Where the last second's are not all written yet, these wait for the next.
         if self.is_combined_written() {
             self.combined.updates.extend(lags);
