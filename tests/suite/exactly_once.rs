@@ -20,9 +20,7 @@ fn number(name: &str, default: u64) -> u64 {
 
 /// What DuckDB, PyArrow and Polars see in a table.
 pub async fn places(deployment: &Deployment, table: &str) -> Option<Value> {
-    let Some(python) = python() else {
-        return None;
-    };
+    let python = python()?;
     let output = read_lake(&python, deployment, "places.py", [deployment.table(table)]).await;
     let said = String::from_utf8_lossy(&output.stdout);
     let read = serde_json::from_str(&said);
