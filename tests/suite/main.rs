@@ -18,6 +18,7 @@ mod import;
 mod import_beside;
 mod jobs;
 mod living_city;
+mod other_servers;
 mod outage;
 mod pressure;
 mod replay_recording;
