@@ -128,8 +128,10 @@ impl Rows {
 
     fn end_piece(&mut self) {
         if !self.growing.is_empty() {
-            self.pieces_bytes += self.growing.bytes();
-            self.pieces.push(self.growing.finish());
+            let piece = self.growing.finish();
+            // With what its arrays have room for: they have doubled on the way.
+            self.pieces_bytes += piece.get_array_memory_size();
+            self.pieces.push(piece);
         }
     }
 

@@ -193,10 +193,11 @@ impl Worker {
 
     fn is_full(&self) -> bool {
         self.writing.as_ref().is_some_and(|writing| {
-            // Half of it is for rows. The other half is for the file that they become, what
-            // is read ahead, and memory that was freed and not given back.
+            // Three eighths of it are for rows and files. The rest is for the program itself,
+            // what is read ahead, what encoding takes, and memory that was freed and not
+            // given back.
             let bytes = writing.bytes.load(Ordering::Relaxed);
-            (self.buffer.bytes() + bytes) * 2 > self.memory_bytes
+            (self.buffer.bytes() + bytes) * 8 > self.memory_bytes * 3
         })
     }
 
