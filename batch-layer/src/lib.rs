@@ -50,7 +50,8 @@ pub struct BatchConfig {
     pub flush_age: Duration,
     /// A table is flushed when nothing has come for this long.
     pub flush_idle: Duration,
-    /// Rows of all tables together never take more than this, bytes.
+    /// The whole process takes at most about this while it ingests, bytes: three eighths of
+    /// it are for rows, so not less than 256 MiB is of use.
     pub memory_bytes: usize,
     /// How the tables are kept in order meanwhile; `None` leaves that to others.
     pub upkeep: Option<UpkeepConfig>,
