@@ -27,7 +27,7 @@ mod worker;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use event_log::EventLog;
 use events::TopicNames;
@@ -88,6 +88,14 @@ pub enum Error {
 
 /// Name of the consumer group, and of the component on the health board.
 pub const GROUP: &str = "batch";
+
+/// The clock, microseconds since the epoch.
+pub(crate) fn now_us() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
 
 /// Moves the log into the lake until `shutdown`. Outages are waited out; an error
 /// returned is one that somebody has to mend.

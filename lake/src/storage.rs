@@ -111,6 +111,19 @@ impl Storage {
         })
     }
 
+    /// Objects as a bucket has them, for tests.
+    #[cfg(test)]
+    pub(crate) fn in_memory() -> Self {
+        let root: Arc<dyn ObjectStore> = Arc::new(object_store::memory::InMemory::new());
+        Self {
+            url: "memory".into(),
+            lake: Arc::clone(&root),
+            root,
+            location: Url::parse("memory:///").expect("a URL"),
+            folder: None,
+        }
+    }
+
     /// Delta's view of one table.
     pub(crate) fn log_store(&self, table: Table) -> Result<LogStoreRef> {
         let location = self
