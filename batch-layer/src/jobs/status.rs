@@ -132,8 +132,9 @@ mod tests {
             tries: 1,
             ..Stored::default()
         };
-        let begun = claims.change(&Stored::default(), &claimed, Some(&step("running", 1)));
-        assert!(begun.await.expect("an answer"));
+        let (idle, run) = (Stored::default(), step("running", 1));
+        let begun = claims.change(&idle, &claimed, Some(&run)).await;
+        assert!(begun.expect("an answer"));
         let claim = Claim::new(claims, claimed);
         claim.tell(Progress {
             rows_read: 5_000,

@@ -158,6 +158,7 @@ mod tests {
             path: PathBuf::new(),
             stream,
             map: Vec::new(),
+            set: Vec::new(),
             topics: TopicNames::default(),
         }
     }
