@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A Python environment with the independent readers of the lake (DuckDB with its delta
-# extension, PyArrow, deltalake). Prints the path of its interpreter.
+# extension, PyArrow, Polars, deltalake). Prints the path of its interpreter.
 . "$(dirname "$0")/lib.sh"
 REQUIREMENTS=$ROOT/tests/readers/requirements.txt
 VENV=$CACHE/venv

@@ -8,6 +8,6 @@ export CITYPULSE_TEST_REAL_SERVERS=1
 "$ROOT/infra/dashboard.sh"
 cd "$ROOT"
 say "compiling"
-cargo build --quiet --workspace --bins --tests --features distributed
+cargo build --quiet --workspace --bins --features distributed
 # One after the other: each of these tests is a whole platform on a few cores.
 exec cargo test --quiet --workspace --features distributed --lib --test platform distributed -- --test-threads=1

@@ -204,9 +204,13 @@ pub struct ImportArgs {
     /// Topic for ndjson, csv and parquet
     #[arg(long, value_name = "TOPIC")]
     pub stream: Option<String>,
-    /// For csv and parquet: which column holds a field; repeatable
+    /// For csv and parquet: which column holds a field; repeatable. In csv the timestamp may
+    /// be of several: timestamp=year,month,day,hour,+08:00
     #[arg(long, value_name = "FIELD=COLUMN")]
     pub map: Vec<String>,
+    /// For csv and parquet: what a field is in every row; repeatable
+    #[arg(long, value_name = "FIELD=VALUE", value_parser = flags::assignment)]
+    pub set: Vec<(String, String)>,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -246,7 +250,7 @@ pub enum JobCommand {
                       Nobody sees half a result: it is whole when _SUCCESS is there. docs/jobs.md says more."
     )]
     Run(Box<JobRunArgs>),
-    /// List the scheduled jobs with their last and next run
+    /// List the scheduled jobs: last and next run, and how far the one under way is
     #[command(after_help = "Example: citypulse job list --config citypulse.toml")]
     List,
     /// Show what became of runs, the newest first
@@ -286,7 +290,7 @@ pub struct JobRunArgs {
     /// Replace an earlier result
     #[arg(long)]
     pub overwrite: bool,
-    /// Memory of sorts, joins and aggregates, MiB; beyond it sorts and aggregates spill to disk
+    /// Memory of sorts, joins and aggregates, MiB; beyond it they spill to disk
     #[arg(long, value_name = "MIB", default_value = "512", value_parser = flags::memory_limit)]
     pub memory_limit: usize,
     /// Most that spills at once, MiB
@@ -333,7 +337,7 @@ pub struct JobExecutorArgs {
     /// Parts of jobs worked on at once [default: one a core]
     #[arg(long, value_name = "N", value_parser = flags::slots)]
     pub slots: Option<usize>,
-    /// Memory of sorts, joins and aggregates of all slots, MiB; beyond it sorts and aggregates spill
+    /// Memory of sorts, joins and aggregates of all slots, MiB; beyond it they spill to disk
     #[arg(long, value_name = "MIB", default_value = "1024", value_parser = flags::memory_limit)]
     pub memory: usize,
     /// Most that spills at once, MiB
@@ -412,14 +416,20 @@ pub struct RecomputeArgs {
     #[arg(long, value_name = "VIEW", value_parser = flags::views)]
     pub view: flags::ViewList,
     /// The first date
-    #[arg(long, value_name = "YYYY-MM-DD", value_parser = flags::date)]
-    pub from: i32,
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = flags::date, required_unless_present = "draft")]
+    pub from: Option<i32>,
     /// The last date
-    #[arg(long, value_name = "YYYY-MM-DD", value_parser = flags::date)]
-    pub to: i32,
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = flags::date, required_unless_present = "draft")]
+    pub to: Option<i32>,
     /// Write tables named VIEW__new beside, and say how they differ
     #[arg(long)]
     pub as_new: bool,
+    /// Put what VIEW__new has in the place of what the view has on its dates
+    #[arg(long, group = "draft", conflicts_with_all = ["from", "to", "as_new"])]
+    pub adopt: bool,
+    /// Remove VIEW__new
+    #[arg(long = "drop", group = "draft", conflicts_with_all = ["from", "to", "as_new"])]
+    pub drop_draft: bool,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -159,11 +159,13 @@ impl<'a> Layers<'a> {
             hot.clone(),
             streets.clone(),
         );
+        let jobs = jobs::Board::new(&self.platform.config, lake.clone())?;
         let deps = serving_api::Deps {
             audit: Arc::new(audit),
             hot,
             log: self.log.clone(),
             engine: engine.clone(),
+            jobs: Arc::new(jobs),
             lake,
             streets,
             rules: self.rules.clone(),

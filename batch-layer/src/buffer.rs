@@ -1,5 +1,6 @@
-//! What has been read and not yet written: rows per table, and per partition the
-//! offsets that they cover. Pure: no I/O, and time is passed in.
+//! What has been read and not yet written: rows per table, files that some of them are
+//! already, and per partition the offsets that both cover. Pure: no I/O, and time is
+//! passed in.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -7,8 +8,8 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use event_log::{Record, Records};
 use events::{Advance, DecodeError, Offset, TopicPartition};
-use lake::Table;
 use lake::rows::{RowBuilder, SeenOrigins, Source};
+use lake::{DatedFiles, Table};
 
 /// When rows are written.
 #[derive(Clone, Copy, Debug)]
@@ -24,12 +25,26 @@ pub(crate) struct Limits {
     pub(crate) flush_idle: Duration,
     /// The rows of all tables take this much, bytes: the largest table is written.
     pub(crate) total_bytes: usize,
+    /// Rows of many dates that are encoded and wait for more take this much, bytes.
+    pub(crate) encoded_bytes: usize,
 }
 
-/// Each date is a file of its own. A table whose rows are of more than two dates waits
-/// longer, by one age for each further date up to this many ages, so that late events
-/// of old dates are gathered into few files. Queries see them meanwhile in the log.
+/// Each date is a file of its own. A table whose rows are of more dates than this waits
+/// longer, by one age for each further date, and its rows are encoded where memory is
+/// short, which makes them small, so that late events of old dates are gathered into few
+/// files. Queries see them meanwhile in the log.
+const FEW_DATES: usize = 2;
+/// At most this many ages.
 const DATES_FACTOR_MAX: usize = 10;
+
+/// What has to be done now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// The table's rows are to be committed.
+    Commit(Table),
+    /// The table's rows are to be made smaller.
+    Encode(Table),
+}
 
 /// A record that could not be decoded.
 #[derive(Clone, Debug)]
@@ -50,14 +65,21 @@ pub(crate) enum Pushed {
 }
 
 /// What one commit is made of.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Flush {
     pub(crate) table: Table,
+    /// Those that are encoded already.
+    pub(crate) files: DatedFiles,
     pub(crate) rows: Vec<RecordBatch>,
     pub(crate) advances: Vec<Advance>,
     pub(crate) marks: HashMap<String, i64>,
-    /// Memory of the rows, bytes.
+    /// How many rows both are.
+    pub(crate) row_count: usize,
+    /// Memory of both, bytes.
     pub(crate) bytes: usize,
+    life: u64,
+    since: Instant,
+    dates: BTreeSet<i32>,
 }
 
 /// Where a partition is.
@@ -106,8 +128,10 @@ impl Rows {
 
     fn end_piece(&mut self) {
         if !self.growing.is_empty() {
-            self.pieces_bytes += self.growing.bytes();
-            self.pieces.push(self.growing.finish());
+            let piece = self.growing.finish();
+            // With what its arrays have room for: they have doubled on the way.
+            self.pieces_bytes += piece.get_array_memory_size();
+            self.pieces.push(piece);
         }
     }
 
@@ -125,6 +149,10 @@ impl Rows {
 #[derive(Debug)]
 struct TableBuffer {
     rows: Rows,
+    /// Rows that are encoded already, and how many.
+    encoded: Option<(DatedFiles, usize)>,
+    /// Another one after each reset.
+    life: u64,
     partitions: BTreeMap<TopicPartition, Progress>,
     /// When the oldest unwritten progress was made.
     oldest: Option<Instant>,
@@ -137,9 +165,11 @@ struct TableBuffer {
 }
 
 impl TableBuffer {
-    fn new(table: Table) -> Self {
+    fn new(table: Table, life: u64) -> Self {
         Self {
             rows: Rows::new(table),
+            encoded: None,
+            life,
             partitions: BTreeMap::new(),
             oldest: None,
             taken: None,
@@ -148,6 +178,10 @@ impl TableBuffer {
             stored_marks: HashMap::new(),
         }
     }
+
+    fn encoded_bytes(&self) -> usize {
+        self.encoded.as_ref().map_or(0, |(files, _)| files.bytes())
+    }
 }
 
 /// All tables' rows.
@@ -155,6 +189,7 @@ impl TableBuffer {
 pub(crate) struct Buffer {
     limits: Limits,
     tables: BTreeMap<Table, TableBuffer>,
+    lives: u64,
     /// When records came last.
     newest: Option<Instant>,
 }
@@ -164,8 +199,16 @@ impl Buffer {
         Self {
             limits,
             tables: BTreeMap::new(),
+            lives: 0,
             newest: None,
         }
+    }
+
+    fn table(&mut self, table: Table) -> &mut TableBuffer {
+        self.tables.entry(table).or_insert_with(|| {
+            self.lives += 1;
+            TableBuffer::new(table, self.lives)
+        })
     }
 
     /// Takes a partition from its stored position on, `None` where none is stored.
@@ -175,11 +218,7 @@ impl Buffer {
         partition: TopicPartition,
         stored: Option<Offset>,
     ) {
-        let buffer = self
-            .tables
-            .entry(table)
-            .or_insert_with(|| TableBuffer::new(table));
-        buffer.partitions.insert(
+        self.table(table).partitions.insert(
             partition,
             Progress {
                 from: stored,
@@ -191,10 +230,7 @@ impl Buffer {
 
     /// Takes over which dead letters the table holds.
     pub(crate) fn set_marks(&mut self, table: Table, marks: &HashMap<String, i64>) {
-        let buffer = self
-            .tables
-            .entry(table)
-            .or_insert_with(|| TableBuffer::new(table));
+        let buffer = self.table(table);
         buffer.seen.merge(&SeenOrigins::from_marks(marks));
         buffer.stored_marks = buffer.seen.marks();
     }
@@ -268,42 +304,51 @@ impl Buffer {
         Pushed::In(bad)
     }
 
-    /// Memory of all rows, bytes.
+    /// Memory of all that is held, bytes.
     pub(crate) fn bytes(&self) -> usize {
+        self.row_bytes() + self.encoded_bytes()
+    }
+
+    fn row_bytes(&self) -> usize {
         self.tables.values().map(|buffer| buffer.rows.bytes()).sum()
     }
 
-    /// The table that has to be written now, if any.
-    pub(crate) fn due(&self, now: Instant) -> Option<Table> {
+    fn encoded_bytes(&self) -> usize {
+        self.tables.values().map(TableBuffer::encoded_bytes).sum()
+    }
+
+    /// What has to be done now, if anything.
+    pub(crate) fn due(&self, now: Instant) -> Option<Due> {
         let waited = |since: Option<Instant>, limit| {
             since.is_some_and(|since| now.duration_since(since) >= limit)
         };
         let is_idle = waited(self.newest, self.limits.flush_idle);
-        let is_due = |buffer: &TableBuffer| {
-            let factor = buffer
-                .dates
-                .len()
-                .saturating_sub(1)
-                .clamp(1, DATES_FACTOR_MAX);
+        let has_waited = |buffer: &TableBuffer| {
+            let further = buffer.dates.len().saturating_sub(FEW_DATES - 1);
+            let factor = further.clamp(1, DATES_FACTOR_MAX);
             let rested = buffer.taken.is_none() || waited(buffer.taken, self.limits.flush_age);
-            buffer.rows.bytes() >= self.limits.flush_bytes
-                || waited(buffer.oldest, self.limits.flush_age * factor as u32)
+            waited(buffer.oldest, self.limits.flush_age * factor as u32)
                 || (buffer.oldest.is_some() && is_idle && rested)
         };
-        if let Some((table, _)) = self.tables.iter().find(|(_, buffer)| is_due(buffer)) {
-            return Some(*table);
+        let mut tables = self.tables.iter();
+        if let Some((table, _)) = tables.find(|(_, buffer)| has_waited(buffer)) {
+            return Some(Due::Commit(*table));
         }
-        if self.bytes() < self.limits.total_bytes {
+        let largest = self.tables.iter();
+        let (table, buffer) = largest.max_by_key(|(_, buffer)| buffer.rows.bytes())?;
+        let is_large = buffer.rows.bytes() >= self.limits.flush_bytes;
+        if !is_large && self.row_bytes() < self.limits.total_bytes {
             return None;
         }
-        self.tables
-            .iter()
-            .max_by_key(|(_, buffer)| buffer.rows.bytes())
-            .map(|(table, _)| *table)
+        let gathers = buffer.dates.len() > FEW_DATES;
+        match gathers && self.encoded_bytes() < self.limits.encoded_bytes {
+            true => Some(Due::Encode(*table)),
+            false => Some(Due::Commit(*table)),
+        }
     }
 
     /// Tables with anything to write.
-    pub(crate) fn unwritten(&self) -> Vec<Table> {
+    pub(crate) fn unwritten(&self) -> BTreeSet<Table> {
         self.tables
             .iter()
             .filter(|(_, buffer)| buffer.oldest.is_some())
@@ -311,13 +356,12 @@ impl Buffer {
             .collect()
     }
 
-    /// Takes a table's rows out, with what they cover. The buffer goes on behind
-    /// them; if they cannot be written, it has to be [reset](Buffer::reset).
+    /// Takes all of a table out, with what it covers. The buffer goes on behind
+    /// that; if it cannot be written, the table has to be [reset](Buffer::reset).
     pub(crate) fn take(&mut self, table: Table, now: Instant) -> Option<Flush> {
         let buffer = self.tables.get_mut(&table)?;
-        buffer.oldest.take()?;
+        let since = buffer.oldest.take()?;
         buffer.taken = Some(now);
-        buffer.dates.clear();
         let mut advances = Vec::new();
         for (partition, progress) in &mut buffer.partitions {
             if let (Some(from), Some(to)) = (progress.from, progress.next)
@@ -337,21 +381,46 @@ impl Buffer {
             .filter(|(name, next)| buffer.stored_marks.get(*name) != Some(*next));
         let changed = changed.map(|(name, next)| (name.clone(), *next)).collect();
         buffer.stored_marks = marks;
-        let bytes = buffer.rows.bytes();
+        let bytes = buffer.rows.bytes() + buffer.encoded_bytes();
+        let rows = buffer.rows.take();
+        let (files, encoded_rows) = buffer
+            .encoded
+            .take()
+            .unwrap_or_else(|| (DatedFiles::new(table), 0));
         Some(Flush {
             table,
-            rows: buffer.rows.take(),
+            files,
+            row_count: encoded_rows + rows.iter().map(RecordBatch::num_rows).sum::<usize>(),
+            rows,
             advances,
             marks: changed,
             bytes,
+            life: buffer.life,
+            since,
+            dates: std::mem::take(&mut buffer.dates),
         })
     }
-}
 
-impl Flush {
-    /// How many rows they are.
-    pub(crate) fn row_count(&self) -> usize {
-        self.rows.iter().map(RecordBatch::num_rows).sum()
+    /// Takes back what was [taken](Buffer::take) and is encoded now. Where the table was
+    /// reset meanwhile it is forgotten: it is read again.
+    pub(crate) fn put_back(&mut self, flush: Flush) {
+        let Some(buffer) = self.tables.get_mut(&flush.table) else {
+            return;
+        };
+        if buffer.life != flush.life {
+            return;
+        }
+        for advance in flush.advances {
+            if let Some(progress) = buffer.partitions.get_mut(&advance.partition) {
+                progress.from = Some(advance.from);
+            }
+        }
+        for mark in flush.marks.keys() {
+            buffer.stored_marks.remove(mark);
+        }
+        buffer.encoded = Some((flush.files, flush.row_count));
+        buffer.oldest = Some(flush.since);
+        buffer.dates.extend(flush.dates);
     }
 }
 

@@ -27,7 +27,7 @@ mod worker;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use event_log::EventLog;
 use events::TopicNames;
@@ -50,7 +50,8 @@ pub struct BatchConfig {
     pub flush_age: Duration,
     /// A table is flushed when nothing has come for this long.
     pub flush_idle: Duration,
-    /// Rows of all tables together never take more than this, bytes.
+    /// The whole process takes at most about this while it ingests, bytes: three eighths of
+    /// it are for rows, so not less than 256 MiB is of use.
     pub memory_bytes: usize,
     /// How the tables are kept in order meanwhile; `None` leaves that to others.
     pub upkeep: Option<UpkeepConfig>,
@@ -87,6 +88,14 @@ pub enum Error {
 
 /// Name of the consumer group, and of the component on the health board.
 pub const GROUP: &str = "batch";
+
+/// The clock, microseconds since the epoch.
+pub(crate) fn now_us() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
 
 /// Moves the log into the lake until `shutdown`. Outages are waited out; an error
 /// returned is one that somebody has to mend.

@@ -15,6 +15,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::now_us;
+
 const FIRST_CLEAN: Duration = Duration::from_secs(120);
 const FIRST_CLEAN_SPREAD: Duration = Duration::from_secs(240);
 
@@ -135,6 +137,19 @@ async fn clean(lake: &Lake, table: Table, config: &UpkeepConfig) -> Result<(), l
             .increment(expired.rows);
         tracing::info!(%table, dates = expired.dates.len(), rows = expired.rows, "dates beyond their retention removed");
     }
+    vacuum(lake, table, config, now_us).await?;
+    match table {
+        Table::View(view) => vacuum(lake, Table::Draft(view), config, now_us).await,
+        _ => Ok(()),
+    }
+}
+
+async fn vacuum(
+    lake: &Lake,
+    table: Table,
+    config: &UpkeepConfig,
+    now_us: i64,
+) -> Result<(), lake::Error> {
     let vacuumed = lake
         .vacuum(table, &config.vacuum, now_us / 1_000, false)
         .await?;
@@ -144,13 +159,6 @@ async fn clean(lake: &Lake, table: Table, config: &UpkeepConfig) -> Result<(), l
         tracing::info!(%table, files = vacuumed.removed.len(), bytes = vacuumed.bytes, "files that no version needs removed");
     }
     Ok(())
-}
-
-fn now_us() -> i64 {
-    let since = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

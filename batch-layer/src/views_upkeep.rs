@@ -10,9 +10,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use views::Views;
 
+use crate::now_us;
+
 /// A turn that took long makes the next one wait: views take at most this share of the
 /// time, one in so many.
 const SHARE: u32 = 10;
+/// A draft that was written longer ago is dropped; it takes as much room as its view.
+const DRAFTS_KEPT: Duration = Duration::from_secs(7 * 86_400);
 
 /// What computes the views, and how often.
 #[derive(Clone, Debug)]
@@ -52,6 +56,23 @@ pub(crate) async fn run(
             Err(_) if stop.is_cancelled() => return,
             Err(error) => {
                 tracing::warn!(%error, "the views could not be computed; it is tried again at the next turn");
+            }
+        }
+        for view in View::ALL {
+            match config
+                .views
+                .drop_old_draft(view, DRAFTS_KEPT, now_us())
+                .await
+            {
+                Ok(0) => {}
+                Ok(dates) => tracing::info!(
+                    table = view.draft_name(),
+                    dates,
+                    "draft that nobody adopted removed"
+                ),
+                Err(error) => {
+                    tracing::warn!(%view, %error, "cannot tell whether there is an old draft")
+                }
             }
         }
         let took = began.elapsed();

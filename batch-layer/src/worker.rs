@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use event_log::{Consumer, EventLog, Polled, Records};
@@ -13,8 +14,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::buffer::{BadRecord, Buffer, Limits, Pushed};
-use crate::flush::{Outcome, write};
+use crate::buffer::{BadRecord, Buffer, Due, Limits, Pushed};
+use crate::flush::{Outcome, encode, write};
 use crate::problems::{Part, Problems};
 use crate::{BatchConfig, Error, GROUP, dead_letters};
 
@@ -45,8 +46,10 @@ pub(crate) struct Worker {
 }
 
 struct Writing {
+    table: Table,
     task: JoinHandle<Result<Outcome, Error>>,
-    bytes: usize,
+    /// Memory of what it writes.
+    bytes: Arc<AtomicUsize>,
 }
 
 impl Worker {
@@ -65,6 +68,7 @@ impl Worker {
             flush_idle: config.flush_idle,
             // A flush under way holds its rows and the file, and others grow meanwhile.
             total_bytes: config.memory_bytes / 4,
+            encoded_bytes: config.memory_bytes / 16,
         };
         Self {
             sources: sources(&topics),
@@ -189,9 +193,11 @@ impl Worker {
 
     fn is_full(&self) -> bool {
         self.writing.as_ref().is_some_and(|writing| {
-            // Half of it is for rows. The other half is for the file that they become, what
-            // is read ahead, and memory that was freed and not given back.
-            self.buffer.bytes() * 2 + writing.bytes * 2 > self.memory_bytes
+            // Three eighths of it are for rows and files. The rest is for the program itself,
+            // what is read ahead, what encoding takes, and memory that was freed and not
+            // given back.
+            let bytes = writing.bytes.load(Ordering::Relaxed);
+            (self.buffer.bytes() + bytes) * 8 > self.memory_bytes * 3
         })
     }
 
@@ -199,25 +205,37 @@ impl Worker {
         if self.writing.is_some() || !self.bad.is_empty() {
             return;
         }
-        if let Some(table) = self.buffer.due(Instant::now()) {
-            self.flush(table);
+        match self.buffer.due(Instant::now()) {
+            Some(Due::Commit(table)) => self.flush(table),
+            Some(Due::Encode(table)) => self.encode(table),
+            None => {}
         }
     }
 
     fn flush(&mut self, table: Table) {
         if let Some(flush) = self.buffer.take(table, Instant::now()) {
-            let bytes = flush.bytes;
-            let stop = self.shutdown.clone();
-            let task = tokio::spawn(write(self.lake.clone(), flush, self.problems.clone(), stop));
-            self.writing = Some(Writing { task, bytes });
+            let bytes = Arc::new(AtomicUsize::new(flush.bytes));
+            let (lake, problems) = (self.lake.clone(), self.problems.clone());
+            let written = write(lake, flush, bytes.clone(), problems, self.shutdown.clone());
+            let task = tokio::spawn(written);
+            self.writing = Some(Writing { table, task, bytes });
         }
     }
 
-    /// Waits for the flush under way.
+    fn encode(&mut self, table: Table) {
+        if let Some(flush) = self.buffer.take(table, Instant::now()) {
+            let bytes = Arc::new(AtomicUsize::new(flush.bytes));
+            let task = tokio::spawn(encode(flush));
+            self.writing = Some(Writing { table, task, bytes });
+        }
+    }
+
+    /// Waits for the flush under way. Who gives the waiting up has to abandon it.
     async fn finish_flush(&mut self, consumer: &mut dyn Consumer) -> Result<(), Error> {
-        match self.writing.take() {
+        match self.writing.as_mut() {
             Some(writing) => {
-                let ended = writing.task.await;
+                let ended = (&mut writing.task).await;
+                self.writing = None;
                 self.settle(consumer, ended).await
             }
             None => Ok(()),
@@ -236,6 +254,10 @@ impl Worker {
                     .map(|advance| (advance.partition, advance.to))
                     .collect();
                 consumer.commit_advisory(&positions);
+                Ok(())
+            }
+            Outcome::Encoded(flush) => {
+                self.buffer.put_back(flush);
                 Ok(())
             }
             Outcome::Moved(table) => self.read_again(consumer, table).await,
@@ -343,17 +365,11 @@ impl Worker {
         consumer: &mut dyn Consumer,
         partitions: Vec<TopicPartition>,
     ) -> Result<(), Error> {
-        let tables: Vec<Table> = {
-            let table_of = |partition: &TopicPartition| {
-                self.sources
-                    .get(&partition.topic)
-                    .map(|source| source.table())
-            };
-            let mut tables: Vec<Table> = partitions.iter().filter_map(table_of).collect();
-            tables.sort();
-            tables.dedup();
-            tables
+        let table_of = |partition: &TopicPartition| {
+            let source = self.sources.get(&partition.topic);
+            source.map(|source| source.table())
         };
+        let mut tables: BTreeSet<Table> = partitions.iter().filter_map(table_of).collect();
         self.append_dead_letters().await?;
         let written =
             tokio::time::timeout(HAND_OVER_LIMIT, self.write_out(consumer, &tables)).await;
@@ -361,7 +377,8 @@ impl Worker {
             tracing::warn!(
                 "partitions are given up before their rows are written; the next owner reads them again"
             );
-            self.abandon_writing().await;
+            // What another table's flush had is to be read again as well.
+            tables.extend(self.abandon_writing().await);
             for table in &tables {
                 let kept: Vec<_> = self
                     .buffer
@@ -385,7 +402,7 @@ impl Worker {
     async fn write_out(
         &mut self,
         consumer: &mut dyn Consumer,
-        tables: &[Table],
+        tables: &BTreeSet<Table>,
     ) -> Result<(), Error> {
         self.finish_flush(consumer).await?;
         for table in tables {
@@ -400,6 +417,7 @@ impl Worker {
     async fn close(&mut self, consumer: &mut dyn Consumer) -> Result<(), Error> {
         let everything = async {
             self.append_dead_letters().await?;
+            self.finish_flush(consumer).await?;
             let tables = self.buffer.unwritten();
             self.write_out(consumer, &tables).await
         };
@@ -424,12 +442,13 @@ impl Worker {
         self.say_what_it_keeps();
     }
 
-    async fn abandon_writing(&mut self) {
-        if let Some(writing) = self.writing.take() {
-            writing.task.abort();
-            // A commit may or may not have got through; the stored position tells.
-            let _ = writing.task.await;
-        }
+    /// The table whose flush was under way.
+    async fn abandon_writing(&mut self) -> Option<Table> {
+        let writing = self.writing.take()?;
+        writing.task.abort();
+        // A commit may or may not have got through; the stored position tells.
+        let _ = writing.task.await;
+        Some(writing.table)
     }
 
     async fn report_lag(&self) {

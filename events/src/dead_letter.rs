@@ -32,7 +32,7 @@ pub struct DeadLetter {
     /// Its partition and offset there; none where it was refused before it was in
     /// the log.
     pub origin: Option<(i32, i64)>,
-    /// Where it failed: `decode`, or `ingest` where it was refused at the door.
+    /// Where it failed: `decode`, `ingest` where it was refused at the door, or `import`.
     pub stage: String,
     /// Why, for people.
     pub message: String,
@@ -134,7 +134,7 @@ fn number<N: std::str::FromStr>(
 /// The columns of the table of dead letters: topic, partition, offset (of the
 /// bad record, null where it was refused before it had one), stage, message, value (as text, unreadable bytes replaced),
 /// appended_at, date (of appended_at), log_partition, log_offset (of the record
-/// in the dead-letter topic).
+/// in the dead-letter topic, null for a row of an imported file).
 pub fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("topic", DataType::Utf8, true),
@@ -196,6 +196,19 @@ impl DeadLetterBuilder {
     /// Adds one row. `origin` is where the letter lies in the dead-letter topic;
     /// the row's time is the letter's own.
     pub fn push(&mut self, letter: &DeadLetter, origin: &Origin) {
+        self.push_letter(letter);
+        self.log_partition.append_value(origin.partition);
+        self.log_offset.append_value(origin.offset);
+    }
+
+    /// Adds one row that came past the log.
+    pub fn push_imported(&mut self, letter: &DeadLetter) {
+        self.push_letter(letter);
+        self.log_partition.append_null();
+        self.log_offset.append_null();
+    }
+
+    fn push_letter(&mut self, letter: &DeadLetter) {
         let value = String::from_utf8_lossy(&letter.value);
         self.bytes += Self::FIXED_ROW_BYTES
             + letter.topic.len()
@@ -211,8 +224,6 @@ impl DeadLetterBuilder {
         self.value.append_value(value);
         self.appended_at.append_value(letter.appended_at_us);
         self.date.append_value(date_of(letter.appended_at_us));
-        self.log_partition.append_value(origin.partition);
-        self.log_offset.append_value(origin.offset);
     }
 
     /// How many rows there are.

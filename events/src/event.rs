@@ -2,7 +2,7 @@
 
 use compact_str::CompactString;
 
-use crate::decode::text_member;
+use crate::decode::{number_members, text_member};
 use crate::json::ObjectWriter;
 use crate::{
     Alert, ClosedWindow, Gps, Incident, Location, Stream, TrafficCamera, Vehicle, Weather,
@@ -79,6 +79,28 @@ impl Event {
         text_member(self.extra.as_deref()?, name)
     }
 
+    /// A number among the fields that the stream does not know.
+    pub fn extra_number(&self, name: &str) -> Option<f64> {
+        let mut numbers = number_members(self.extra.as_deref()?);
+        let (_, number) = numbers.find(|(member, _)| member == name)?;
+        Some(number).filter(|number| number.is_finite())
+    }
+
+    /// What a station read, name and value: [`Weather::readings`], and
+    /// [`own_readings`](Weather::own_readings). Other streams have none.
+    pub fn readings(&self) -> impl Iterator<Item = (CompactString, f64)> {
+        let weather = match &self.body {
+            Body::Weather(weather) => Some(weather),
+            _ => None,
+        };
+        let known = weather.into_iter().flat_map(|weather| {
+            let readings = Weather::READINGS.into_iter().zip(weather.readings());
+            readings.filter_map(|(name, value)| Some((CompactString::const_new(name), value?)))
+        });
+        let extra = weather.and(self.extra.as_deref());
+        known.chain(extra.into_iter().flat_map(Weather::own_readings))
+    }
+
     /// The event as a record's value: one flat JSON object that
     /// [`decode`](crate::decode) reads back to the same event.
     pub fn to_json(&self) -> Vec<u8> {
@@ -123,5 +145,41 @@ mod tests {
         ] {
             assert_eq!(vehicle(more).vehicle_type(), Some("car"), "{more}");
         }
+    }
+
+    #[test]
+    fn a_station_has_readings_of_its_own_sensors_as_well() {
+        let read = |more: &str| {
+            let json = format!(
+                r#"{{"id":"e","device_id":"d","timestamp":"2023-11-15T12:00:00Z","location":[57.7,12.0],"humidity":40{more}}}"#
+            );
+            let event = decode(Stream::WeatherData, json.as_bytes(), 1_700_049_600_000_000);
+            let read = event.expect("an event").readings().collect::<Vec<_>>();
+            let names = read.iter().map(|(name, value)| format!("{name}={value}"));
+            names.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(read(""), "humidity=40");
+        assert_eq!(
+            read(
+                r#","co2":412,"pressure" : -1.5e1,"firmware":"2","ok":true,"of":{"co2":1},"n":[2]"#
+            ),
+            "humidity=40 extra.co2=412 extra.pressure=-15"
+        );
+        // What no rule could name, what no sensor says, and what is said again.
+        assert_eq!(
+            read(r#","a b":1,"a:b":2,"":3,"huge":1e300,"co2":1,"co2":2"#),
+            "humidity=40 extra.co2=1"
+        );
+        let many: String = (0..50).map(|n| format!(r#","s{n}":{n}"#)).collect();
+        let own = read(&many).matches("extra.").count();
+        assert_eq!(own, Weather::OWN_READINGS_MAX);
+    }
+
+    #[test]
+    fn only_stations_have_readings() {
+        let car = vehicle(r#","co2":412"#);
+        assert_eq!(car.readings().count(), 0);
+        assert_eq!(car.extra_number("co2"), Some(412.0));
+        assert_eq!(car.extra_number("co"), None);
     }
 }

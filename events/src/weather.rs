@@ -2,11 +2,11 @@
 
 use std::ops::RangeInclusive;
 
-use compact_str::CompactString;
+use compact_str::{CompactString, format_compact};
 
 use crate::Location;
 use crate::columns::{Column, Row};
-use crate::decode::{DecodeError, Reader};
+use crate::decode::{DecodeError, READING_MAX, Reader, number_members};
 use crate::json::ObjectWriter;
 use crate::stream::Fields;
 
@@ -82,6 +82,37 @@ impl Weather {
             co: amount(self.co),
             noise_db: amount(self.noise_db),
         }
+    }
+}
+
+/// Before the name of a reading that the stream does not know, as in rules.
+const OWN: &str = "extra.";
+/// The longest such name.
+const OWN_CHARACTERS_MAX: usize = 64;
+
+impl Weather {
+    /// Readings of sensors that the stream does not know, of one message, at most.
+    pub const OWN_READINGS_MAX: usize = 16;
+
+    /// The numbers among the fields that the stream does not know, `extra.NAME` and
+    /// value, in the order of the message: the first [`Weather::OWN_READINGS_MAX`] that
+    /// can be readings and whose names rules can use. `extra` is
+    /// [`Event::extra`](crate::Event::extra).
+    pub fn own_readings(extra: &str) -> impl Iterator<Item = (CompactString, f64)> {
+        let mut names: Vec<CompactString> = Vec::new();
+        let own = number_members(extra).filter_map(move |(name, value)| {
+            let is_plain = |c: u8| c.is_ascii_alphanumeric() || c == b'_' || c == b'.';
+            let is_usable = (1..=OWN_CHARACTERS_MAX).contains(&name.len())
+                && name.bytes().all(is_plain)
+                && value.abs() <= READING_MAX;
+            let name = format_compact!("{OWN}{name}");
+            if !is_usable || names.contains(&name) {
+                return None;
+            }
+            names.push(name.clone());
+            Some((name, value))
+        });
+        own.take(Self::OWN_READINGS_MAX)
     }
 }
 

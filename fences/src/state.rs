@@ -30,8 +30,9 @@ pub struct Fix<'a> {
 pub enum FenceEventKind {
     /// The first fix inside.
     Enter,
-    /// The first fix outside; also when the fence was removed, switched off, or
-    /// its time of the week ended.
+    /// The first fix outside; also when the fence's time of the week ended, or it was
+    /// removed or switched off and not forgotten
+    /// ([`FenceState::forget_unwatched`]) before.
     Exit,
     /// The first fix that shows it inside for as long as the fence says.
     Dwell,
@@ -88,6 +89,14 @@ impl FenceState {
     pub fn inside(&self) -> impl Iterator<Item = (&Arc<str>, i64)> {
         let inside = self.inside.iter();
         inside.map(|inside| (&inside.fence_id, inside.since_us))
+    }
+
+    /// Forgets the fences of which `is_watched` says that they are not, without a word;
+    /// whether there were any.
+    pub fn forget_unwatched(&mut self, is_watched: impl Fn(&str) -> bool) -> bool {
+        let before = self.inside.len();
+        self.inside.retain(|inside| is_watched(&inside.fence_id));
+        self.inside.len() < before
     }
 
     /// Takes in the device's next fix and appends what it means: exits first, then

@@ -272,6 +272,60 @@ async fn csv_columns_are_found_by_map_and_by_name() {
 }
 
 #[tokio::test]
+async fn what_a_file_does_not_say_is_set_and_a_time_is_put_together() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pairs = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+        let owned = |(one, other): &(&str, &str)| ((*one).to_owned(), (*other).to_owned());
+        pairs.iter().map(owned).collect()
+    };
+    let replayed = async |content: &str, map: &[(&str, &str)]| {
+        let path = folder.path().join("station.csv");
+        std::fs::write(&path, content).expect("writes");
+        let options = ReplayOptions {
+            format: Format::Csv,
+            stream: Some(Stream::WeatherData),
+            map: pairs(map),
+            set: pairs(&[
+                ("latitude", "39.929"),
+                ("longitude", "116.417"),
+                ("city", "Beijing"),
+            ]),
+            ..ReplayOptions::file(path)
+        };
+        replay(&options).await
+    };
+    let content = "No,year,month,day,hour,PM2.5,station\n\
+        1,2013,3,1,0,4,Dongsi\n\
+        2,2013,3,1,23,NA,Dongsi\n\
+        3,2013,2,30,0,5,Dongsi\n";
+    let parts = [("timestamp", "year,month,day,hour,+08:00")];
+    let (summary, collector, told) = replayed(content, &parts).await;
+    assert_eq!((summary.accepted, summary.bad), (2, 1));
+    let events = collector.events();
+    let times: Vec<_> = events
+        .iter()
+        .map(|event| events::time::format_rfc3339(event.timestamp_us))
+        .collect();
+    assert_eq!(times, ["2013-02-28T16:00:00Z", "2013-03-01T15:00:00Z"]);
+    let location = events[0].location().expect("a place");
+    assert_eq!((location.latitude, location.longitude), (39.929, 116.417));
+    assert_eq!(events[0].device_id, "Dongsi");
+    assert_eq!(
+        events[1].extra.as_deref(),
+        Some(r#"{"No":2,"city":"Beijing"}"#)
+    );
+    assert!(
+        told.bad[0].1.contains("2013-02-30T00:00:00+08:00"),
+        "{told:?}"
+    );
+
+    let content = "station,day,clock\nDongsi,2018-01-01,7:30\n";
+    let (_, collector, _) = replayed(content, &[("timestamp", "day,clock")]).await;
+    let time = events::time::format_rfc3339(collector.events()[0].timestamp_us);
+    assert_eq!(time, "2018-01-01T07:30:00Z");
+}
+
+#[tokio::test]
 async fn csv_says_what_it_lacks() {
     let mut collector = replay_support::Collector::default();
     let mut fails = async |options: ReplayOptions| {
@@ -287,9 +341,20 @@ async fn csv_says_what_it_lacks() {
     assert!(fails(gps.clone()).await.contains("--map device_id=COLUMN"));
     let wrong = ReplayOptions {
         map: vec![("speed".into(), "pace".into())],
-        ..gps
+        ..gps.clone()
     };
     assert!(fails(wrong).await.contains("no column \"pace\""));
+    let twice = ReplayOptions {
+        map: vec![("speed".into(), "velo".into())],
+        set: vec![("speed".into(), "30".into())],
+        ..gps.clone()
+    };
+    assert!(fails(twice).await.contains("--map and --set both name"));
+    let one = ReplayOptions {
+        map: vec![("timestamp".into(), "time,+01:00".into())],
+        ..gps.clone()
+    };
+    assert!(fails(one).await.contains("expected date,time or year"));
     let taxis = ReplayOptions {
         map: vec![("speed".into(), "t".into())],
         ..of("cabs.csv")

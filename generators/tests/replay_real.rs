@@ -161,3 +161,29 @@ async fn every_fire_call_lives_in_order() {
         assert!(life.is_sorted_by_key(|status| order.iter().position(|known| known == status)));
     }
 }
+
+#[tokio::test]
+async fn an_hourly_air_station_without_place_and_time_in_one_column_is_read() {
+    let Some(path) = recording("air/PRSA_Data_Dongsi.csv.gz") else {
+        return;
+    };
+    let pair = |field: &str, value: &str| (field.to_owned(), value.to_owned());
+    let options = ReplayOptions {
+        stream: Some(events::Stream::WeatherData),
+        map: vec![pair("timestamp", "year,month,day,hour,+08:00")],
+        set: vec![pair("latitude", "39.929"), pair("longitude", "116.417")],
+        ..ReplayOptions::file(path)
+    };
+    let (summary, collector, told) = replay(&options).await;
+    assert_eq!(
+        (summary.rows, summary.accepted),
+        (35_064, 35_064),
+        "{told:?}"
+    );
+    let times: HashSet<i64> = collector
+        .events()
+        .iter()
+        .map(|event| event.timestamp_us)
+        .collect();
+    assert_eq!(times.len(), 35_064, "an hour each");
+}

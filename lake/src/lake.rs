@@ -8,13 +8,12 @@ use arrow::array::RecordBatch;
 use bytes::Bytes;
 use events::{Advance, Offset, TopicPartition};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart};
 use parking_lot::{Mutex, RwLock};
 
+use crate::dated_files::{EncodedFile, order_rows};
 use crate::delta::{self, TableLog, Written};
-use crate::layout::Order;
-use crate::parquet_file::{encode_file, without_date};
-use crate::statistics::format_date;
+use crate::parquet_file::encode_file;
 use crate::storage::Storage;
 use crate::{DataFile, Error, LakeConfig, NewFile, Result, Snapshot, Table};
 
@@ -25,6 +24,8 @@ const MAX_COMMIT_ATTEMPTS: usize = 50;
 const MAX_SNAPSHOT_AGE: Duration = Duration::from_secs(3600);
 /// Larger files go up in parts.
 const PART_BYTES: usize = 8 << 20;
+/// Files that go up at the same time: a small one is mostly waiting.
+const PUTS_AT_ONCE: usize = 4;
 
 /// Files that are not committed this long after they were written must be written
 /// anew: vacuum takes them for left over.
@@ -33,7 +34,7 @@ pub const FILE_COMMIT_LIMIT: Duration = Duration::from_secs(3600);
 /// What one commit makes visible together.
 #[derive(Clone, Debug, Default)]
 pub struct Commit {
-    /// Files from [`Lake::write_files`].
+    /// Files from [`Lake::write_files`] or [`Lake::put_files`].
     pub files: Vec<NewFile>,
     /// The log ranges that the files cover. Refused unless each `from` is the
     /// stored position (any `from` is taken where none is stored).
@@ -176,7 +177,7 @@ impl Lake {
                     .map_err(|error| refused(table, error.to_string()))
             });
             let put = match encoded.await {
-                Ok((bytes, file)) => self.put(table, bytes, &file.path).await.map(|()| file),
+                Ok((bytes, file)) => self.put(table, &[bytes], &file.path).await.map(|()| file),
                 Err(error) => Err(error),
             };
             match put {
@@ -190,18 +191,36 @@ impl Lake {
         Ok(files)
     }
 
-    async fn put(&self, table: Table, bytes: Bytes, path: &str) -> Result<()> {
+    /// Puts files where their names say, a few at a time. Nobody sees them before
+    /// [`Lake::commit`], and doing it again is harmless.
+    ///
+    /// # Errors
+    /// What the storage says; some of the files may be up then.
+    pub async fn put_files(&self, table: Table, files: &[EncodedFile]) -> Result<()> {
+        for some in files.chunks(PUTS_AT_ONCE) {
+            let puts = some
+                .iter()
+                .map(|EncodedFile { file, content }| self.put(table, content, &file.path));
+            futures::future::try_join_all(puts).await?;
+        }
+        Ok(())
+    }
+
+    async fn put(&self, table: Table, content: &[Bytes], path: &str) -> Result<()> {
         let store = self.storage.table_store(table);
         let location = Path::from(path);
         let put = async {
-            if bytes.len() <= 2 * PART_BYTES {
-                store.put(&location, bytes.into()).await?;
+            if content.iter().map(Bytes::len).sum::<usize>() <= 2 * PART_BYTES {
+                let whole: PutPayload = content.iter().cloned().collect();
+                store.put(&location, whole).await?;
             } else {
                 let mut upload = WriteMultipart::new_with_chunk_size(
                     store.put_multipart(&location).await?,
                     PART_BYTES,
                 );
-                upload.put(bytes);
+                for piece in content {
+                    upload.put(piece.clone());
+                }
                 upload.finish().await?;
             }
             Ok(())
@@ -415,34 +434,6 @@ async fn in_background<T: Send + 'static>(
         Ok(result) => result,
         Err(error) => Err(refused(table, format!("encoding failed: {error}"))),
     }
-}
-
-/// Orders and encodes rows as [`Lake::write_files`] does, one file a date, in memory.
-/// Takes CPU time: call it where blocking is allowed.
-pub fn encode_files(table: Table, batches: &[RecordBatch]) -> Result<Vec<(NewFile, Bytes)>> {
-    let (rows, parts) = order_rows(table, batches)?;
-    let encode = |(date, order): (String, Order)| {
-        let encoded = encode_file(table, date, &rows, &order);
-        let (bytes, file) = encoded.map_err(|error| refused(table, error.to_string()))?;
-        Ok((file, bytes))
-    };
-    parts.into_iter().map(encode).collect()
-}
-
-/// The rows without their date, and per date the order of those in its file.
-type Ordered = (Arc<[RecordBatch]>, Vec<(String, Order)>);
-
-fn order_rows(table: Table, batches: &[RecordBatch]) -> Result<Ordered> {
-    let parts = Order::of(batches)
-        .by_date(batches)
-        .into_iter()
-        .map(|(date, order)| {
-            let date = date.and_then(format_date);
-            let date = date.ok_or_else(|| refused(table, "a row has no date".to_owned()))?;
-            Ok((date, order))
-        })
-        .collect::<Result<_>>()?;
-    Ok((batches.iter().map(without_date).collect(), parts))
 }
 
 /// Whether an earlier attempt at this very commit got through.

@@ -8,6 +8,7 @@
 //! never lets SQL change anything. Results of jobs leave by [`export`].
 
 mod config;
+mod dated_files;
 mod delta;
 mod error;
 pub mod export;
@@ -26,8 +27,9 @@ mod table;
 mod view;
 
 pub use config::{LakeConfig, S3Options};
+pub use dated_files::{DatedFiles, EncodedFile};
 pub use error::{Error, Result};
-pub use lake::{Commit, FILE_COMMIT_LIMIT, Lake, Replacement, encode_files};
+pub use lake::{Commit, FILE_COMMIT_LIMIT, Lake, Replacement};
 pub use snapshot::{DataFile, NewFile, Snapshot};
 pub use table::Table;
 pub use view::View;

@@ -59,6 +59,11 @@ impl FileEncoder {
         Ok(())
     }
 
+    /// What comes next lies apart from what was written until now.
+    pub(crate) fn end_row_group(&mut self) -> Result<(), ParquetError> {
+        self.writer.flush()
+    }
+
     /// What is encoded so far and was not taken yet.
     pub(crate) fn take_bytes(&mut self) -> Result<Bytes, ParquetError> {
         self.writer.sync()?;

@@ -111,6 +111,19 @@ impl Storage {
         })
     }
 
+    /// Objects as a bucket has them, for tests.
+    #[cfg(test)]
+    pub(crate) fn in_memory() -> Self {
+        let root: Arc<dyn ObjectStore> = Arc::new(object_store::memory::InMemory::new());
+        Self {
+            url: "memory".into(),
+            lake: Arc::clone(&root),
+            root,
+            location: Url::parse("memory:///").expect("a URL"),
+            folder: None,
+        }
+    }
+
     /// Delta's view of one table.
     pub(crate) fn log_store(&self, table: Table) -> Result<LogStoreRef> {
         let location = self
@@ -236,6 +249,12 @@ impl Storage {
                  resumes by itself ({})",
                 short(text)
             )
+        } else if text.contains("AccessDenied") {
+            format!(
+                "the access key has no right to do this; allow it in the policy of key and bucket, work \
+                 resumes by itself ({})",
+                short(text)
+            )
         } else {
             format!(
                 "the server refuses the access key; check key, secret and the bucket's policy ({})",
@@ -294,6 +313,39 @@ fn short(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bucket_that_refuses_is_said_in_a_sentence_and_waited_for() {
+        let config = LakeConfig {
+            url: "s3://bucket/lake".to_owned(),
+            s3: S3Options {
+                access_key_id: Some("key".to_owned()),
+                secret_access_key: Some("secret".to_owned()),
+                ..S3Options::default()
+            },
+        };
+        let storage = Storage::open(&config).expect("a bucket");
+        for (said, expected) in [
+            (
+                "507 Insufficient Storage: XMinioStorageFull",
+                "disk is full",
+            ),
+            ("404 Not Found: NoSuchBucket", "does not exist"),
+            ("403 Forbidden: AccessDenied", "no right"),
+            (
+                "403 Forbidden: SignatureDoesNotMatch",
+                "refuses the access key",
+            ),
+            ("503 Service Unavailable", "503 Service Unavailable"),
+        ] {
+            let error = storage.error(&object_store::Error::Generic {
+                store: "S3",
+                source: said.into(),
+            });
+            assert!(error.is_retryable(), "{error}");
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+    }
 
     #[test]
     fn a_file_system_that_refuses_is_said_in_a_sentence_and_waited_for() {

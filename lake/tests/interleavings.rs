@@ -93,8 +93,7 @@ struct World {
 }
 
 impl World {
-    async fn new() -> Self {
-        let place = Place::local();
+    async fn new(place: Place) -> Self {
         let mut writers = Vec::new();
         for _ in 0..3 {
             writers.push(Writer {
@@ -288,6 +287,22 @@ fn options() -> CompactOptions {
     }
 }
 
+/// Does all of it on the lake of `place`, and looks at what is there then.
+fn run(place: Place, happenings: Vec<Happening>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let mut world = World::new(place).await;
+        for happening in happenings {
+            world.take(happening).await;
+        }
+        world.check().await;
+    });
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
@@ -295,17 +310,19 @@ proptest! {
     fn any_interleaving_leaves_each_kept_event_once(
         happenings in proptest::collection::vec(happening(), 4..24)
     ) {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .expect("a runtime");
-        runtime.block_on(async {
-            let mut world = World::new().await;
-            for happening in happenings {
-                world.take(happening).await;
-            }
-            world.check().await;
-        });
+        run(Place::local(), happenings);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4, max_shrink_iters: 20, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_interleaving_leaves_each_kept_event_once_on_s3(
+        happenings in proptest::collection::vec(happening(), 8..24)
+    ) {
+        if let Some(place) = Place::s3() {
+            run(place, happenings);
+        }
     }
 }

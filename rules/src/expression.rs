@@ -354,7 +354,7 @@ impl Field {
         match self {
             Self::SpeedLimit => return segment.map(|segment| segment.limit_kmh),
             Self::FreeFlow => return segment.map(|segment| segment.free_flow_kmh),
-            Self::Extra(name) => return extra(event, name),
+            Self::Extra(name) => return event.extra_number(name),
             _ => {}
         }
         match &event.body {
@@ -403,12 +403,6 @@ impl Field {
             _ => None,
         }
     }
-}
-
-/// A number among the fields that the stream does not know.
-fn extra(event: &Event, name: &str) -> Option<f64> {
-    let extra: serde_json::Value = serde_json::from_str(event.extra.as_deref()?).ok()?;
-    extra.get(name)?.as_f64()
 }
 
 #[cfg(test)]

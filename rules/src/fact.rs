@@ -10,7 +10,7 @@ pub struct SegmentFact<'a> {
     pub id: &'a str,
     /// Its speed limit, km/h.
     pub limit_kmh: f64,
-    /// Its free-flow speed, km/h.
+    /// Its free-flow speed, km/h: its own where it was learned, else the limit.
     pub free_flow_kmh: f64,
 }
 

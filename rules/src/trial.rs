@@ -6,7 +6,7 @@ use std::sync::Arc;
 use compact_str::{CompactString, format_compact};
 use events::aggregate::Aggregate;
 use events::window::{PANE_US, Pane, Tumbling, Watermark, WindowKind};
-use events::{Body, Event, Incident, Location, Weather, h3};
+use events::{Body, Event, Incident, Location, h3};
 use foldhash::{HashMap, HashSet};
 
 use crate::cluster::{ActiveIncident, Clusters};
@@ -149,9 +149,7 @@ impl Trial {
     /// The event is a message of a station, of a camera or about an incident, and
     /// no duplicate.
     pub fn fold_message(&mut self, event: &Event, appended_at_us: i64) {
-        if let Body::Weather(weather) = &event.body {
-            self.gather_readings(event, weather);
-        }
+        self.gather_readings(event);
         let subject = match &event.body {
             Body::Incident(incident) => &incident.incident_id,
             Body::Camera(camera) => &camera.camera_id,
@@ -224,6 +222,7 @@ impl Trial {
         if closed_us > i64::MIN {
             city.on_time(closed_us + PANE_US, &mut self.steps);
         }
+        city.end_windows(until_us, &mut self.steps);
         self.merge_incidents();
         // Of one time, in the order in which they were said.
         self.steps
@@ -275,14 +274,13 @@ impl Trial {
         }
     }
 
-    fn gather_readings(&mut self, event: &Event, weather: &Weather) {
+    fn gather_readings(&mut self, event: &Event) {
         let minute = Tumbling { size_us: PANE_US }.window_of(event.timestamp_us);
         let is_late = minute.end_us <= self.watermark.current_us();
         if is_late || !self.is_watched(WindowKind::Station) {
             return;
         }
-        for (reading, value) in Weather::READINGS.iter().zip(weather.readings()) {
-            let Some(value) = value else { continue };
+        for (reading, value) in event.readings() {
             let key = format_compact!("{}:{reading}", event.device_id).into_string();
             self.gather(WindowKind::Station, key, event, value);
         }

@@ -237,10 +237,11 @@ fn over_windows(kind: &str, source: &Source) -> Result<Measured, Invalid> {
             return Err(Invalid::missing("source.reading", expected));
         }
         (WindowKind::Station, Some(reading)) => {
-            // A reading is a plain field of the stream.
-            let is_plain = reading
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || c == '_');
+            // A reading is a plain field of the stream, or one of a sensor of its own.
+            let is_plain = reading.starts_with(|c: char| c.is_ascii_alphabetic())
+                && reading
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.');
             if !is_plain || Expression::parse(Stream::WeatherData, reading).is_err() {
                 let expected = field_names(Stream::WeatherData);
                 return Err(Invalid::text("source.reading", reading, expected));
@@ -655,6 +656,14 @@ mod tests {
             (
                 json!({"window": "station", "reading": "pm25", "aggregate": "mean", "size": "15m"}),
                 "taken",
+            ),
+            (
+                json!({"window": "station", "reading": "extra.co2", "aggregate": "mean", "size": "5m"}),
+                "taken",
+            ),
+            (
+                json!({"window": "station", "reading": "1.5", "aggregate": "mean", "size": "1m"}),
+                "field \"source.reading\": got \"1.5\"",
             ),
             (
                 json!({"window": "station", "aggregate": "mean", "size": "15m"}),

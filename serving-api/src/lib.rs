@@ -14,6 +14,7 @@
 //! - `sql/`: how an SQL answer is asked for, begins, stalls and fails
 //! - `ws/`: protocol (messages), subscription (pure differences), session (the socket)
 //! - `windows/`: panes of hot store and table, merged into the windows asked for
+//! - `jobs`: how scheduled jobs stand, as somebody else tells
 //! - `lag/`: how far the layers are behind, in events and in seconds
 //! - `docs`, `dashboard`: what is embedded in the binary
 //! - `guard`, `observe`: headers, origins, panics; metrics and the access log
@@ -25,6 +26,7 @@ mod docs;
 mod error;
 mod guard;
 mod ingest;
+mod jobs;
 mod json;
 mod lag;
 mod listener;
@@ -47,6 +49,7 @@ mod ws;
 
 pub use config::HttpConfig;
 pub use error::{Error, Result};
+pub use jobs::{JobProgress, LastRun, ScheduledJob, ScheduledJobs};
 pub use operations::serve_operations;
 pub use serve::serve;
 pub use sql::{LakePositions, QueryEngine};

@@ -15,8 +15,8 @@ use utoipa_axum::routes;
 
 use crate::docs::{self, ApiDoc};
 use crate::rest::{
-    alerts, analytics, audit, cameras, city, emergencies, fences, health, ingest, lag, metrics,
-    root, rules, sql, stats, traffic, vehicles, weather, windows,
+    alerts, analytics, audit, cameras, city, emergencies, fences, health, ingest, jobs, lag,
+    metrics, root, rules, sql, stats, traffic, vehicles, weather, windows,
 };
 use crate::state::App;
 use crate::static_file::StaticFile;
@@ -83,6 +83,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(sql::sql))
         .routes(routes!(audit::audit))
         .routes(routes!(audit::heal))
+        .routes(routes!(jobs::jobs))
         .routes(routes!(ingest::ingest))
         .routes(routes!(root::root))
         .routes(routes!(health::health))

@@ -41,6 +41,39 @@ pub struct VehicleLocation {
     pub occupied: Option<bool>,
     /// Transit: the route it runs on.
     pub route_id: Option<String>,
+    /// moving, stopped or silent.
+    pub state: Option<String>,
+    /// When it moved last, as far as was seen.
+    pub last_moved: Option<String>,
+    /// When the trip that it is on began; absent while it is on none.
+    pub trip_started_at: Option<String>,
+    /// Its last trip that is over: it stood for five minutes, or has fallen silent.
+    pub last_trip: Option<Trip>,
+    /// Metres driven on the UTC day of `timestamp`.
+    pub distance_today_m: Option<f64>,
+    /// Fixes that were kept off the map; absent where all were good.
+    pub bad_fixes: Option<BadFixes>,
+}
+
+/// From setting off to the last movement.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Trip {
+    /// The first movement.
+    pub started_at: String,
+    /// The last one.
+    pub ended_at: String,
+}
+
+/// Fixes of one device that were not believed. They do not move it, nor keep it alive.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"count": 3, "reason": "teleport", "timestamp": "2026-03-01T08:14:55Z"}))]
+pub struct BadFixes {
+    /// How many, since the device was first heard of or was silent for a day.
+    pub count: u32,
+    /// What was wrong with the last one: `null_island` (at 0, 0), `inaccurate` or `teleport`.
+    pub reason: String,
+    /// When the last one says it was.
+    pub timestamp: String,
 }
 
 /// One position of a trail.

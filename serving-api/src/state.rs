@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use views::audit::Auditor;
 
 use crate::config::HttpConfig;
+use crate::jobs::ScheduledJobs;
 use crate::lag::LagCache;
 use crate::mirror::Mirror;
 use crate::probe::Reachability;
@@ -37,6 +38,8 @@ pub struct Deps {
     pub lake: Arc<dyn LakePositions>,
     /// Compares what the speed layer said with what the batch layer computes.
     pub audit: Arc<Auditor>,
+    /// How the scheduled jobs stand.
+    pub jobs: Arc<dyn ScheduledJobs>,
     /// The city's streets.
     pub streets: Arc<StreetNetwork>,
     /// The rules that people wrote, kept in the log.

@@ -14,18 +14,20 @@ pub(crate) struct FenceFeed {
 }
 
 impl FenceFeed {
-    /// Takes over everything that is known now: some ten microseconds a change.
-    pub(crate) fn catch_up(&mut self, registry: &Registry<Fence>, index: &mut FenceIndex) {
+    /// Takes over everything that is known now: some ten microseconds a change. Whether
+    /// fences are no longer watched that may have been.
+    pub(crate) fn catch_up(&mut self, registry: &Registry<Fence>, index: &mut FenceIndex) -> bool {
         if registry.version() == self.version {
-            return;
+            return false;
         }
+        let mut are_fewer = false;
         let changes = registry.changes_since(self.version);
         self.version = changes.version;
         if changes.is_reset {
             let told: HashSet<&str> = changes.changed.iter().map(|(id, _)| &**id).collect();
             let gone = index.ids().filter(|id| !told.contains(&***id));
             for id in gone.cloned().collect::<Vec<_>>() {
-                index.remove(&id);
+                are_fewer |= index.remove(&id);
             }
         }
         for (id, entry) in changes.changed {
@@ -34,17 +36,17 @@ impl FenceFeed {
                     value,
                     appended_at_us,
                 }) => {
+                    are_fewer |= !value.enabled;
                     if let Err(error) = index.put(value, appended_at_us) {
                         warn!(fence = %id, %error, "a fence is not watched");
                     }
                 }
-                None => {
-                    index.remove(&id);
-                }
+                None => are_fewer |= index.remove(&id),
             }
         }
         metrics::gauge!("citypulse_speed_fences").set(index.len() as f64);
         debug!(fences = index.len(), "fences are in force");
+        are_fewer
     }
 }
 

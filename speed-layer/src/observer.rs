@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use event_log::EventLog;
 use events::{Stream, Topic, TopicPartition};
@@ -14,7 +14,10 @@ use tracing::debug;
 
 use crate::error::Error;
 use crate::session::{OWNER, now_us};
-use crate::state::{Observation, combined_cells_of, shared_cells_of};
+use crate::state::{Observation, combined_cells_of, learned_cells_of, shared_cells_of};
+
+/// How often is looked at what was learned about streets: much, and slow to change.
+const LEARNED_EVERY: Duration = Duration::from_secs(600);
 
 /// What is looked at.
 pub(crate) struct Observer {
@@ -55,10 +58,16 @@ impl Observer {
         let (own, mut own_changed) = watch::channel(HashSet::new());
         let (found, newest) = watch::channel(None);
         let task = tokio::spawn(async move {
+            // What was learned before is taken up with the partitions.
+            let mut learned_at = Instant::now();
             loop {
                 let own = own_changed.borrow_and_update().clone();
-                match self.look(&own).await {
+                let is_due = learned_at.elapsed() >= LEARNED_EVERY;
+                match self.look(&own, is_due).await {
                     Ok(observation) => {
+                        if observation.learned.is_some() {
+                            learned_at = Instant::now();
+                        }
                         found.send_replace(Some(observation));
                     }
                     // The session meets the same failure and says so.
@@ -77,7 +86,11 @@ impl Observer {
         }
     }
 
-    async fn look(&self, own: &HashSet<TopicPartition>) -> Result<Observation, Error> {
+    async fn look(
+        &self,
+        own: &HashSet<TopicPartition>,
+        is_learned_due: bool,
+    ) -> Result<Observation, Error> {
         let mut observation = Observation {
             at_us: now_us(),
             ..Observation::default()
@@ -97,6 +110,10 @@ impl Observer {
         if !own.contains(&self.first) {
             let cells = combined_cells_of(&self.first);
             observation.combined = self.hot.cells(OWNER, &cells).await?;
+            if is_learned_due {
+                let cells = learned_cells_of(&self.first);
+                observation.learned = Some(self.hot.cells(OWNER, &cells).await?);
+            }
         }
         Ok(observation)
     }

@@ -1,5 +1,5 @@
 //! One write, beside the fold: what was said to the log, then values and positions
-//! to the hot store.
+//! to the hot store. Only vehicles do not wait for the log.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use event_log::{EventLog, NewRecord};
 use events::backoff::Backoff;
 use events::{Advance, Offset, Topic};
 use futures::stream::{self, StreamExt, TryStreamExt};
-use hot_store::{Cell, HotBatch, Update};
+use hot_store::{Cell, HotBatch, Kind, Update};
 use metrics::histogram;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -90,8 +90,17 @@ impl Write {
             advances: fences.clone(),
         };
         if !alerts.is_empty() || !windows.is_empty() {
-            // Nobody else may have taken over meanwhile.
-            apply(&deps, fence(Vec::new(), Vec::new()), &shutdown).await?;
+            // Nobody else may have taken over meanwhile. Vehicles are shown at once: a
+            // crash before their positions only repeats them.
+            let is_vehicle = |update: &mut Update| update.kind == Kind::Vehicle;
+            let mut vehicles: Vec<_> = batch.updates.extract_if(.., is_vehicle).collect();
+            loop {
+                let part = vehicles.drain(..vehicles.len().min(UPDATES_MAX)).collect();
+                apply(&deps, fence(part, Vec::new()), &shutdown).await?;
+                if vehicles.is_empty() {
+                    break;
+                }
+            }
         }
         // What is said of one alert keeps its order; windows have none.
         let alerts = append(&deps, deps.topics.topic(events::Stream::Alerts), alerts, 1).await?;

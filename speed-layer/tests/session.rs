@@ -435,3 +435,66 @@ async fn a_lost_store_is_rebuilt_from_the_log() {
     );
     process.abort();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_newer_data_prolongs_a_value() {
+    // Ages are whole seconds.
+    const ROUNDED: Duration = Duration::from_millis(1_200);
+    let city = City::new().await;
+    let hot = MemoryStore::new();
+    let process = city.start(&hot);
+    let topic = city.topics.topic(Stream::GpsData);
+    let say = async |event: Event| {
+        let appended = city.log.append(topic, vec![record_of(&event)]).await;
+        appended.unwrap();
+        city.wait_for_end(&hot).await;
+    };
+    let left = async |kind: Kind| {
+        let entry = hot.get(kind, "taxi-3").await.unwrap();
+        entry.map(|entry| (entry.expires_in, Instant::now()))
+    };
+    let kinds = [Kind::Vehicle, Kind::Trail];
+    say(fix(3, 0)).await;
+    for kind in kinds {
+        until("some seconds to pass", async || {
+            let most = kind.time_to_live() - Duration::from_secs(3);
+            left(kind).await.is_some_and(|(left, _)| left <= most)
+        })
+        .await;
+    }
+    let mut before = Vec::new();
+    for kind in kinds {
+        before.push((kind, left(kind).await.unwrap()));
+    }
+    let gained = async |kind: Kind, (was_left, then): (Duration, Instant)| {
+        let (left, now) = left(kind).await.unwrap();
+        (left + (now - then)).saturating_sub(was_left)
+    };
+    // Older, said again, and not to be believed.
+    say(fix(3, -20)).await;
+    say(fix(3, 0)).await;
+    let mut nowhere = fix(3, 5);
+    if let Body::Gps(gps) = &mut nowhere.body {
+        gps.location = Location::default();
+    }
+    say(nowhere).await;
+    until("the bad fix to be told", async || {
+        let entry = hot.get(Kind::Vehicle, "taxi-3").await.unwrap().unwrap();
+        let vehicle: Value = serde_json::from_slice(&entry.value).unwrap();
+        vehicle["bad_fixes"]["count"] == 1
+    })
+    .await;
+    let mut watch = hot.watch().await.unwrap();
+    summaries(watch.as_mut(), 2).await;
+    for (kind, before) in &before {
+        assert!(gained(*kind, *before).await <= ROUNDED, "{kind:?}");
+    }
+    say(fix(3, 10)).await;
+    for (kind, before) in before {
+        until("a longer life", async || {
+            gained(kind, before).await > ROUNDED
+        })
+        .await;
+    }
+    process.abort();
+}

@@ -3,15 +3,17 @@
 use std::convert::Infallible;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use batch_layer::import::{
-    FileSummary, ImportError, ImportFile, ImportRow, Importer, ParquetRows, is_parquet,
+    BadRow, FileSummary, ImportError, ImportFile, ImportRow, Importer, KEPT_MAX, ParquetRows,
+    is_parquet,
 };
 use events::{Event, Stream};
-use generators::replay::{Extent, Input, RecordedRow, Recording, ReplayOptions, parse_mapping};
+use generators::replay::{Input, RecordedRow, Recording, ReplayOptions, parse_mapping};
 use tokio_util::sync::CancellationToken;
 
 use super::replay::{bad_usage, format_of, stop_on_signal};
@@ -29,7 +31,31 @@ const OVERTAKEN_MAX: u32 = 5;
 struct Options {
     stream: Option<Stream>,
     map: Vec<(String, String)>,
+    set: Vec<(String, String)>,
     replay: ReplayOptions,
+}
+
+impl Options {
+    /// What a file is known by beside its bytes: `map` as it is said, or in order.
+    fn reading(&self, map: &[(String, String)]) -> String {
+        match self.set.is_empty() {
+            true => format!("{map:?}"),
+            false => format!("{map:?} set {:?}", sorted(&self.set)),
+        }
+    }
+
+    /// The topic whose events rows are of that stream.
+    fn topic(&self, stream: Option<Stream>) -> String {
+        stream.map_or_else(String::new, |stream| {
+            self.replay.topics.topic(stream).to_string()
+        })
+    }
+}
+
+fn sorted(pairs: &[(String, String)]) -> Vec<(String, String)> {
+    let mut sorted = pairs.to_vec();
+    sorted.sort();
+    sorted
 }
 
 struct Recorded(RecordedRow);
@@ -39,8 +65,11 @@ impl ImportRow for Recorded {
         self.0.line()
     }
 
-    fn into_event(self, now_us: i64) -> Result<Option<Event>, String> {
-        self.0.into_event(now_us)
+    fn into_event(self, now_us: i64) -> Result<Option<Event>, BadRow> {
+        self.0.into_event(now_us).map_err(|refused| BadRow {
+            cause: refused.cause,
+            text: refused.text,
+        })
     }
 }
 
@@ -162,21 +191,31 @@ async fn one(
     let display = Mutex::new(Display::new(&name));
     let bar = lock(&display).handle();
     let mut on_bad = |line: u64, cause: String| lock(&display).bad_row(line, &cause);
-    let summary = if is_parquet(path).with_context(|| format!("cannot read {}", path.display()))? {
+    let added = if is_parquet(path).with_context(|| format!("cannot read {}", path.display()))? {
         let stream = options.stream.unwrap_or_else(|| {
             bad_usage(
                 "parquet: say with --stream what the rows are, such as --stream gps_data"
                     .to_owned(),
             )
         });
-        let rows = ParquetRows::open(path, stream, &options.map).map_err(anyhow::Error::msg)?;
+        let rows = ParquetRows::open(path, stream, &options.map, &options.set)
+            .map_err(anyhow::Error::msg)?;
+        let (read, total) = (rows.rows_read(), rows.total_rows());
         let content_mark = mark.clone();
         let file = ImportFile {
+            name: name.clone(),
+            topic: options.topic(Some(stream)),
             mark,
             rows: Box::new(rows),
             content_mark: Box::new(|| content_mark),
         };
-        importer.add(file, &mut on_bad, stop).await?
+        let adding = importer.add(file, &mut on_bad, stop);
+        drawn(
+            &display,
+            || Some((read.load(Ordering::Relaxed), total)),
+            adding,
+        )
+        .await
     } else {
         let recording = Recording::open(&ReplayOptions {
             input: Input::File(path.to_owned()),
@@ -185,39 +224,40 @@ async fn one(
         let extent = recording.extent();
         let reading = reading(&recording, options);
         let hash = recording.hash();
+        let topic = options.topic(recording.format().stream().or(options.stream));
         let rows = recording.map(|row| {
             row.map(Recorded)
                 .map_err(|error| one_sentence(&error.into()))
         });
         let file = ImportFile {
+            name: name.clone(),
+            topic,
             mark,
             rows: Box::new(rows),
             content_mark: Box::new(move || format!("import/{reading}/{}", hash.so_far())),
         };
         let adding = importer.add(file, &mut on_bad, stop);
-        let added = tokio::select! {
-            added = adding => added,
-            never = draw(&display, &extent) => match never {},
-        };
-        bar.clear();
-        added?
+        let share = || extent.total_bytes.map(|total| (extent.read_bytes(), total));
+        drawn(&display, share, adding).await
     };
-    Ok((name, summary))
+    bar.clear();
+    Ok((name, added?))
 }
 
 /// How rows are made of a recording: what decides is its format, not how it was told.
 fn reading(recording: &Recording, options: &Options) -> String {
-    let mut map = options.map.clone();
-    map.sort();
+    let map = options.reading(&sorted(&options.map));
     let format = recording.format();
     let stream = format.stream().or(options.stream).map_or("", Stream::name);
-    let told = format!("{format} {stream} {map:?}");
+    let told = format!("{format} {stream} {map}");
     blake3::hash(told.as_bytes()).to_hex()[..16].to_owned()
 }
 
 fn in_one_line(name: &str, summary: &FileSummary) -> String {
     if *summary == FileSummary::of_known_file() {
-        return format!("{name}: already in; nothing added");
+        return format!(
+            "{name}: already in; nothing added (docs/lake.md says when it may come in again)"
+        );
     }
     let mut line = format!("{name}: {} rows added", summary.added);
     for (count, what) in [
@@ -229,14 +269,31 @@ fn in_one_line(name: &str, summary: &FileSummary) -> String {
             line.push_str(&format!(", {count} {what}"));
         }
     }
+    if summary.bad > 0 {
+        let first = match summary.not_kept {
+            0 => String::new(),
+            _ => format!("the first {KEPT_MAX} of "),
+        };
+        line.push_str(&format!(" ({first}them in dead_letters)"));
+    }
     line
 }
 
-/// Shows how far the file has been read.
-async fn draw(display: &Mutex<Display>, extent: &Extent) -> Infallible {
+/// Does `work` and shows meanwhile how much of how much of the file has been read.
+async fn drawn<T>(
+    display: &Mutex<Display>,
+    share: impl Fn() -> Option<(u64, u64)>,
+    work: impl Future<Output = T>,
+) -> T {
+    tokio::select! {
+        done = work => done,
+        never = draw(display, share) => match never {},
+    }
+}
+
+async fn draw(display: &Mutex<Display>, share: impl Fn() -> Option<(u64, u64)>) -> Infallible {
     loop {
-        let share = extent.total_bytes.map(|total| (extent.read_bytes(), total));
-        lock(display).show(share, "");
+        lock(display).show(share(), "");
         tokio::time::sleep(DRAW_EVERY).await;
     }
 }
@@ -263,12 +320,14 @@ fn options(config: &Config, args: &ImportArgs) -> Options {
         format: format_of(args.format),
         stream,
         map: map.clone(),
+        set: args.set.clone(),
         topics,
         ..ReplayOptions::file("")
     };
     Options {
         stream,
         map,
+        set: args.set.clone(),
         replay,
     }
 }
@@ -278,8 +337,10 @@ fn options(config: &Config, args: &ImportArgs) -> Options {
 async fn mark(path: &Path, options: &Options) -> Result<String> {
     let path: PathBuf = path.to_owned();
     let reading = format!(
-        "{:?} {:?} {:?}",
-        options.stream, options.replay.format, options.map
+        "{:?} {:?} {}",
+        options.stream,
+        options.replay.format,
+        options.reading(&options.map)
     );
     let hash = tokio::task::spawn_blocking(move || -> Result<blake3::Hash> {
         let mut file = std::fs::File::open(&path)

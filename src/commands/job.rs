@@ -2,13 +2,13 @@
 
 mod cluster;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use batch_layer::jobs::file::JobFile;
 use batch_layer::jobs::history::{history, record, shown};
 use batch_layer::jobs::run::{plan, with_scheduled};
+use batch_layer::jobs::status::RunProgress;
 use batch_layer::jobs::{
     Job, JobDeps, JobError, JobLimits, Progress, RunOf, run as runs, scheduler,
 };
@@ -20,7 +20,7 @@ use crate::cli::{JobCommand, JobFormat, JobHistoryArgs, JobRunArgs};
 use crate::commands::replay::{bad_usage, stop_on_signal};
 use crate::config::Config;
 use crate::instance::running_address;
-use crate::jobs;
+use crate::jobs::{self, Board};
 use crate::platform::{Platform, open_lake};
 use crate::progress::{Display, bytes};
 use crate::terminal::{print, tell};
@@ -205,29 +205,31 @@ fn in_lines(plan: &runs::Plan) -> String {
 }
 
 async fn list(config: Config) -> Result<()> {
-    let scheduled = jobs::scheduled(&config)?;
-    if scheduled.is_empty() {
+    if config.jobs.is_empty() {
         return print("no jobs are configured; see [[jobs]] in docs/jobs.md\n");
     }
     let lake = open_lake(&config).await?;
-    let now_us = RunOf::by_hand().started_us;
-    let mut lines = vec![["name", "schedule", "last run", "state", "next run"].map(str::to_owned)];
-    for one in &scheduled {
-        let last = last_run(&lake, &one.job.name).await?;
+    let heads = [
+        "name", "schedule", "last run", "state", "progress", "next run", "error",
+    ];
+    let mut lines = vec![heads.map(str::to_owned)];
+    for job in Board::new(&config, lake)?.status().await? {
         let due = |run: &JobRun| shown(run.scheduled_us.or(Some(run.started_us)));
+        let rows = |progress: RunProgress| {
+            let (read, written) = (progress.rows_read, progress.rows_written);
+            format!("{read} rows read, {written} written")
+        };
         lines.push([
-            one.job.name.clone(),
-            format!("{:?}", one.schedule),
-            last.as_ref().map(due).unwrap_or_default(),
-            last.map_or_else(|| "never ran".to_owned(), |run| run.state),
-            shown(one.schedule.next_after(now_us)),
+            job.name,
+            format!("{} ({})", job.cron, job.timezone),
+            job.last_run.as_ref().map(due).unwrap_or_default(),
+            job.state,
+            job.progress.map(rows).unwrap_or_default(),
+            shown(job.next_run_us),
+            job.last_run.and_then(|run| run.error).unwrap_or_default(),
         ]);
     }
     print(in_columns(&lines))
-}
-
-async fn last_run(lake: &Arc<lake::Lake>, job: &str) -> Result<Option<JobRun>> {
-    Ok(history(lake, Some(job), 1).await?.into_iter().next())
 }
 
 async fn show_history(config: Config, args: JobHistoryArgs) -> Result<()> {

@@ -1,6 +1,8 @@
 //! `citypulse recompute`: views of some dates anew from the raw tables. It opens the
 //! lake alone, so it also works beside an instance that holds the data folder.
 
+use std::ops::RangeInclusive;
+
 use anyhow::{Result, bail};
 use lake::View;
 use views::Views;
@@ -15,15 +17,25 @@ use crate::terminal::print;
 
 /// Runs it; what was asked to stop has changed nothing.
 pub async fn run(config: Config, args: RecomputeArgs) -> Result<()> {
-    if args.from > args.to {
-        bail!("--from {} is after --to {}", date(args.from), date(args.to));
-    }
     let lake = platform::open_lake(&config).await?;
     let streets = platform::open_streets(&config)?;
     let views = platform::views(&config, lake, streets)?;
+    match (args.from, args.to) {
+        (Some(from), Some(to)) if from > to => {
+            bail!("--from {} is after --to {}", date(from), date(to))
+        }
+        (Some(from), Some(to)) => compute(&views, &args, from..=to).await,
+        _ => settle(&views, &args).await,
+    }
+}
+
+async fn compute(views: &Views, args: &RecomputeArgs, dates: RangeInclusive<i32>) -> Result<()> {
     let stop = stop_on_signal()?;
-    let dates = args.from..=args.to;
-    let mut display = Display::new(&format!("{} to {}", date(args.from), date(args.to)));
+    let mut display = Display::new(&format!(
+        "{} to {}",
+        date(*dates.start()),
+        date(*dates.end())
+    ));
     let bar = display.handle();
     let show = |progress: views::Progress| display.rows(progress.rows, progress.total_rows);
     let done = views
@@ -40,13 +52,36 @@ pub async fn run(config: Config, args: RecomputeArgs) -> Result<()> {
     }
     if args.as_new {
         for view in &args.view.0 {
-            compare(&views, *view, dates.clone()).await?;
+            compare(views, *view, dates.clone()).await?;
         }
     }
     Ok(())
 }
 
-async fn compare(views: &Views, view: View, dates: std::ops::RangeInclusive<i32>) -> Result<()> {
+/// Adopts or drops drafts.
+async fn settle(views: &Views, args: &RecomputeArgs) -> Result<()> {
+    for view in &args.view.0 {
+        let draft = view.draft_name();
+        let done = match (args.adopt, args.drop_draft) {
+            (true, _) => views.adopt(*view).await?.map(|done| {
+                format!(
+                    "{view}: {} dates, {} rows of {draft}",
+                    done.dates, done.rows
+                )
+            }),
+            (false, true) => match views.drop_draft(*view).await? {
+                0 => None,
+                dates => Some(format!("{draft}: {dates} dates removed")),
+            },
+            (false, false) => None,
+        };
+        let said = done.unwrap_or_else(|| format!("{draft}: there is none"));
+        print(format!("{said}\n"))?;
+    }
+    Ok(())
+}
+
+async fn compare(views: &Views, view: View, dates: RangeInclusive<i32>) -> Result<()> {
     let differences = views.difference(view, dates).await?;
     for on in &differences {
         print(format!(

@@ -184,6 +184,7 @@ fn options(config: &Config, args: &ReplayArgs, file: &std::path::Path) -> Result
         format: format_of(args.format),
         stream,
         map: args.map.clone(),
+        set: Vec::new(),
         speed: args.speed,
         rebase_to_now: args.rebase.is_some(),
         state_dir: Some(config.data_dir.join("replay")),

@@ -9,7 +9,7 @@ use lake::export::ExportFormat;
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
-use super::validate::in_range;
+use super::numbers::check;
 
 /// One `[[jobs]]`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -120,29 +120,13 @@ pub(super) fn validate(jobs: &[JobSection]) -> Result<(), ConfigError> {
         if ExportFormat::from_name(&job.format).is_none() {
             return Err(refuse("format", &job.format, "parquet, csv or json"));
         }
-        for (field, value, range, expected) in [
-            (
-                "memory_mib",
-                job.memory_mib as u64,
-                16..=1_048_576,
-                "16 to 1048576 MiB",
-            ),
-            (
-                "spill_mib",
-                job.spill_mib,
-                1..=1_073_741_824,
-                "1 to 1073741824 MiB",
-            ),
-            ("retries", u64::from(job.retries), 0..=1_000, "0 to 1000"),
-            (
-                "timeout_s",
-                job.timeout_s,
-                1..=172_800,
-                "1 to 172800 seconds",
-            ),
+        for (field, value, range, unit) in [
+            ("memory_mib", job.memory_mib as i128, 16..=1_048_576, " MiB"),
+            ("spill_mib", job.spill_mib.into(), 1..=1_073_741_824, " MiB"),
+            ("retries", job.retries.into(), 0..=1_000, ""),
+            ("timeout_s", job.timeout_s.into(), 1..=172_800, " seconds"),
         ] {
-            let ok = range.contains(&value);
-            in_range(&format!("{key}.{field}"), value as f64, ok, expected)?;
+            check(&format!("{key}.{field}"), value, &range, unit)?;
         }
     }
     Ok(())

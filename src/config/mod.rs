@@ -6,6 +6,7 @@ mod backends;
 mod environment;
 mod jobs;
 mod masked;
+mod numbers;
 mod problems;
 mod profile;
 mod validate;

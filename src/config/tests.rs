@@ -101,6 +101,93 @@ fn a_wrong_value_is_refused_with_what_was_expected() {
 }
 
 #[test]
+fn a_number_that_makes_no_sense_is_refused_with_its_range() {
+    for (text, said) in [
+        (
+            "[speed]\nmatch_distance_m = nan\n",
+            "speed.match_distance_m is NaN; expected 0 to 1000 metres",
+        ),
+        (
+            "[speed]\nmatch_distance_m = -1.0\n",
+            "speed.match_distance_m is -1;",
+        ),
+        (
+            "[speed]\naccuracy_max_m = inf\n",
+            "speed.accuracy_max_m is inf; expected a number above 0",
+        ),
+        (
+            "[speed]\npanes_max = 0\n",
+            "speed.panes_max is 0; expected 1 to 100000000",
+        ),
+        (
+            "[speed]\nids_max = 0\n",
+            "speed.ids_max is 0; expected 1 to 1000000000",
+        ),
+        (
+            "[speed]\nidle_s = 0\n",
+            "speed.idle_s is 0; expected 1 to 86400 seconds",
+        ),
+        (
+            "[speed]\nwrite_interval_ms = 0\n",
+            "speed.write_interval_ms is 0; expected 1 to 60000",
+        ),
+        (
+            "[speed.lateness]\ngps_data = 4000000000\n",
+            "speed.lateness.gps_data is 4000000000; expected 0 to 86400 seconds",
+        ),
+        (
+            "[batch]\nflush_age_s = nan\n",
+            "batch.flush_age_s is NaN; expected 0.1 to 86400 seconds",
+        ),
+        ("[batch]\nmemory_mib = 0\n", "batch.memory_mib is 0;"),
+        (
+            "[log]\npartitions = -1\n",
+            "log.partitions is -1; expected 1 to 1024",
+        ),
+        (
+            "[log]\nretention_hours = 9000000000000000000\n",
+            "log.retention_hours is 9000000000000000000; expected 0 to 876000 hours",
+        ),
+        (
+            "[kafka]\nreplication_factor = 0\n",
+            "kafka.replication_factor is 0; expected 1 to 100",
+        ),
+        (
+            "[maintenance]\ncompact_min_files = 0\n",
+            "maintenance.compact_min_files is 0;",
+        ),
+        (
+            "[retention]\ngps_data = 4000000000\n",
+            "retention.gps_data is 4000000000;",
+        ),
+        (
+            "[query]\ntimeout_s = 0\n",
+            "query.timeout_s is 0; expected 1 to 172800 seconds",
+        ),
+        (
+            "[http]\nwebsocket_ping_s = 0\n",
+            "http.websocket_ping_s is 0; expected 1 to 86400",
+        ),
+        (
+            "[http]\nconnections_max = 0\n",
+            "http.connections_max is 0; expected 1 to 1000000",
+        ),
+        (
+            "[generators]\ninterval_s = nan\n",
+            "generators.interval_s is NaN",
+        ),
+        (
+            "[generators.dirt]\nlate = nan\n",
+            "generators.dirt.late is NaN",
+        ),
+    ] {
+        let error = file(text).expect_err(text).to_string();
+        assert!(error.contains(said), "{text}: {error}");
+    }
+    assert!(file("[speed]\nmatch_distance_m = 0\nlateness_s = 0\n").is_ok());
+}
+
+#[test]
 fn secrets_are_not_shown() {
     let config = read(&[
         ("REDIS_URL", "redis://me:hunter2@localhost:6379"),

@@ -8,44 +8,9 @@ impl Config {
     /// # Errors
     /// Names the first setting that is out of its range.
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
-        let range = in_range;
-        let partitions = self.log.partitions;
-        range(
-            "log.partitions",
-            partitions.into(),
-            (1..=1024).contains(&partitions),
-            "1 to 1024",
-        )?;
-        let age = self.batch.flush_age_s;
-        range(
-            "batch.flush_age_s",
-            age,
-            (0.1..=86_400.0).contains(&age),
-            "0.1 to 86400 seconds",
-        )?;
-        let idle = self.batch.flush_idle_s;
-        range(
-            "batch.flush_idle_s",
-            idle,
-            (0.1..=86_400.0).contains(&idle),
-            "0.1 to 86400 seconds",
-        )?;
-        let flush = self.batch.flush_mib;
-        range(
-            "batch.flush_mib",
-            flush as f64,
-            (1..=4096).contains(&flush),
-            "1 to 4096 MiB",
-        )?;
-        self.validate_maintenance()?;
-        let checkpoint = self.speed.checkpoint_interval_ms;
-        range(
-            "speed.checkpoint_interval_ms",
-            checkpoint as f64,
-            (100..=600_000).contains(&checkpoint),
-            "100 to 600000 milliseconds",
-        )?;
-        self.validate_speed_limits()?;
+        self.validate_lateness()?;
+        self.validate_numbers()?;
+        self.validate_vacuum()?;
         let protocol = self.kafka.security_protocol.to_uppercase();
         if !["PLAINTEXT", "SSL"].contains(&protocol.as_str()) {
             return Err(ConfigError::Value {
@@ -159,84 +124,29 @@ impl Config {
         Ok(())
     }
 
-    fn validate_speed_limits(&self) -> Result<(), ConfigError> {
-        let speed = &self.speed;
-        let value = |key: String, value: String, expected: &str| ConfigError::Value {
-            key,
-            value,
-            expected: expected.into(),
-        };
-        for (stream, lateness_s) in &speed.lateness {
+    fn validate_lateness(&self) -> Result<(), ConfigError> {
+        for (stream, lateness_s) in &self.speed.lateness {
             if events::Stream::from_name(stream).is_none() {
                 let names = events::Stream::ALL.map(events::Stream::name).join(", ");
-                return Err(value(
-                    format!("speed.lateness.{stream}"),
-                    lateness_s.to_string(),
-                    &format!("the name of a stream: {names}"),
-                ));
-            }
-        }
-        let teleport = &speed.teleport;
-        let limits = [
-            ("speed.teleport.speed_kmh".to_owned(), teleport.speed_kmh),
-            ("speed.teleport.distance_m".to_owned(), teleport.distance_m),
-            ("speed.accuracy_max_m".to_owned(), speed.accuracy_max_m),
-        ];
-        let by_type = teleport
-            .by_type
-            .iter()
-            .map(|(name, limit)| (format!("speed.teleport.by_type.{name}"), *limit));
-        for (key, limit) in limits.into_iter().chain(by_type) {
-            if !(limit.is_finite() && limit > 0.0) {
-                return Err(value(key, limit.to_string(), "a number above 0"));
+                let expected = format!("the name of a stream: {names}");
+                let key = format!("speed.lateness.{stream}");
+                return Err(refused(&key, lateness_s, &expected));
             }
         }
         Ok(())
     }
 
-    fn validate_maintenance(&self) -> Result<(), ConfigError> {
-        for (key, minutes) in [
-            (
-                "maintenance.compact_every_min",
-                self.maintenance.compact_every_min,
-            ),
-            (
-                "maintenance.clean_every_min",
-                self.maintenance.clean_every_min,
-            ),
-        ] {
-            let ok = (1..=10_080).contains(&minutes);
-            in_range(key, minutes as f64, ok, "1 to 10080 minutes")?;
-        }
+    fn validate_vacuum(&self) -> Result<(), ConfigError> {
         let hours = self.maintenance.vacuum_retain_hours;
         let least = self.longest_job_hours();
-        in_range(
-            "maintenance.vacuum_retain_hours",
-            hours as f64,
-            (least..=8_760).contains(&hours),
-            &format!("{least} to 8760 hours: a job may read an old version for {least} h"),
-        )?;
-        let memory = self.maintenance.compact_memory_mib;
-        in_range(
-            "maintenance.compact_memory_mib",
-            memory as f64,
-            (16..=65_536).contains(&memory),
-            "16 to 65536 MiB",
-        )?;
-        let views = &self.views;
-        in_range(
-            "views.every_s",
-            views.every_s as f64,
-            (1..=86_400).contains(&views.every_s),
-            "1 to 86400 seconds",
-        )?;
-        in_range(
-            "views.memory_mib",
-            views.memory_mib as f64,
-            (16..=65_536).contains(&views.memory_mib),
-            "16 to 65536 MiB",
-        )?;
-        Ok(())
+        match (least..=8_760).contains(&hours) {
+            true => Ok(()),
+            false => Err(refused(
+                "maintenance.vacuum_retain_hours",
+                hours,
+                &format!("{least} to 8760 hours: a job may read an old version for {least} h"),
+            )),
+        }
     }
 
     /// How long a job may run that is configured or started by hand, in whole hours:
@@ -278,13 +188,10 @@ impl Config {
     }
 }
 
-pub(super) fn in_range(key: &str, value: f64, ok: bool, expected: &str) -> Result<(), ConfigError> {
-    match ok {
-        true => Ok(()),
-        false => Err(ConfigError::Value {
-            key: key.into(),
-            value: value.to_string(),
-            expected: expected.into(),
-        }),
+pub(super) fn refused(key: &str, value: impl ToString, expected: &str) -> ConfigError {
+    ConfigError::Value {
+        key: key.into(),
+        value: value.to_string(),
+        expected: expected.into(),
     }
 }

@@ -29,7 +29,7 @@ pub struct BatchSection {
     pub flush_age_s: f64,
     /// or when nothing has come for this long, seconds.
     pub flush_idle_s: f64,
-    /// All rows in memory never take more than this, MiB.
+    /// The process takes at most about this much while it ingests, MiB.
     pub memory_mib: usize,
 }
 

@@ -41,6 +41,8 @@ pub struct FreeFlow {
 struct History {
     newest: Period,
     before: Option<Period>,
+    /// Of both together, once they are enough: asked for more often than learned.
+    speed_kmh: Option<f64>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -129,13 +131,7 @@ impl FreeFlow {
     }
 
     fn measured_kmh(&self, segment: SegmentIndex) -> Option<f64> {
-        let history = self.learned.get(&segment)?;
-        let Some(before) = &history.before else {
-            return history.newest.speed_kmh();
-        };
-        let mut all = history.newest.clone();
-        all.add(before);
-        all.speed_kmh()
+        self.learned.get(&segment)?.speed_kmh
     }
 
     fn take_history(&mut self, segment: SegmentIndex, history: &History) {
@@ -149,16 +145,34 @@ impl FreeFlow {
         match self.learned.entry(segment) {
             std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut().take(period),
             std::collections::hash_map::Entry::Vacant(entry) => {
-                entry.insert(History {
-                    newest: period,
-                    before: None,
-                });
+                entry.insert(History::of(period, None));
             }
         }
     }
 }
 
 impl History {
+    fn of(newest: Period, before: Option<Period>) -> Self {
+        let mut history = Self {
+            newest,
+            before,
+            speed_kmh: None,
+        };
+        history.learn();
+        history
+    }
+
+    fn learn(&mut self) {
+        self.speed_kmh = match &self.before {
+            None => self.newest.speed_kmh(),
+            Some(before) => {
+                let mut all = self.newest.clone();
+                all.add(before);
+                all.speed_kmh()
+            }
+        };
+    }
+
     fn take(&mut self, period: Period) {
         let behind = self.newest.number - period.number;
         match behind {
@@ -173,6 +187,7 @@ impl History {
                 self.before = (behind == -1).then_some(newest);
             }
         }
+        self.learn();
     }
 
     /// For each period, newest first: number, hours, length, sketch.
@@ -191,17 +206,11 @@ impl History {
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (newest, rest) = Period::decode(bytes)?;
         if rest.is_empty() {
-            return Some(Self {
-                newest,
-                before: None,
-            });
+            return Some(Self::of(newest, None));
         }
         let (before, rest) = Period::decode(rest)?;
         let follows = before.number.checked_add(1) == Some(newest.number);
-        (rest.is_empty() && follows).then_some(Self {
-            newest,
-            before: Some(before),
-        })
+        (rest.is_empty() && follows).then(|| Self::of(newest, Some(before)))
     }
 }
 

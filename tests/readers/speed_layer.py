@@ -22,7 +22,10 @@ import pyarrow
 from delta_tables import connect
 
 PANE_US = 60_000_000
-READINGS = ("temperature", "humidity", "wind_speed", "precipitation", "visibility", "air_quality_index")
+# Readings of stations, and what they are in SQL.
+READINGS = {
+    name: name for name in ("temperature", "humidity", "wind_speed", "precipitation", "visibility", "air_quality_index")
+} | {"extra.co2": "CAST(json_extract_string(extra, '$.co2') AS DOUBLE)"}
 # Length and step of the windows, by the name of their size.
 SIZES = {
     "1m": (PANE_US, PANE_US),
@@ -110,9 +113,9 @@ def measure(connection):
     connection.register("cells", cells)
     of_fix = "pane_us, speed AS value, hash(device_id) AS device, epoch_us(appended_at) AS appended_us FROM fixes"
     readings = [
-        f"""SELECT 'station', device_id || ':{reading}', pane_us, {reading}, hash(device_id), epoch_us(appended_at)
-            FROM judged_weather_data WHERE NOT late AND occurrence = 1 AND {reading} IS NOT NULL"""
-        for reading in READINGS
+        f"""SELECT 'station', device_id || ':{reading}', pane_us, {value}, hash(device_id), epoch_us(appended_at)
+            FROM judged_weather_data WHERE NOT late AND occurrence = 1 AND {value} IS NOT NULL"""
+        for reading, value in READINGS.items()
     ]
     selections = [
         f"SELECT 'city' AS kind, 'speed' AS key, {of_fix} WHERE NOT late",

@@ -36,11 +36,20 @@ impl Deployment {
     /// On Kafka, Redis and MinIO of its own; `None`, with a plain word about it, unless
     /// `CITYPULSE_TEST_REAL_SERVERS` says that they may be started.
     pub fn on_real_servers() -> Option<Deployment> {
+        Deployment::with_servers("minio")
+    }
+
+    /// The same with VersityGW, an S3 server of other make.
+    pub fn on_versitygw() -> Option<Deployment> {
+        Deployment::with_servers("versitygw")
+    }
+
+    fn with_servers(s3: &str) -> Option<Deployment> {
         if std::env::var_os("CITYPULSE_TEST_REAL_SERVERS").is_none() {
             skipped("real servers are started by `make test` only");
             return None;
         }
-        let servers = Some(Arc::new(Servers::start()));
+        let servers = Some(Arc::new(Servers::start(s3)));
         Some(Deployment {
             servers,
             ..Deployment::embedded()

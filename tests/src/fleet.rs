@@ -79,13 +79,14 @@ impl Fleet {
             let dice = scramble(number * 1009 + station);
             writeln!(
                 lines,
-                r#"{{"id":"{}","device_id":"station-{station}","timestamp":"{}","location":[57.7,11.9{station}],"temperature":{}.{},"weather_condition":"Clear","humidity":{},"wind_speed":5.0,"precipitation":0.0,"visibility":10.0,"airQualityIndex":{}}}"#,
+                r#"{{"id":"{}","device_id":"station-{station}","timestamp":"{}","location":[57.7,11.9{station}],"temperature":{}.{},"weather_condition":"Clear","humidity":{},"wind_speed":5.0,"precipitation":0.0,"visibility":10.0,"airQualityIndex":{},"co2":{}.5}}"#,
                 event_id((1 << 40) + number * 100 + station),
                 rfc3339(self.time(number)),
                 dice % 30,
                 dice % 10,
                 (dice >> 8) % 100,
                 (dice >> 16) % 300,
+                400 + (dice >> 24) % 1000,
             )
             .expect("text grows");
         }

@@ -5,7 +5,7 @@ use std::process::Output;
 
 use crate::{Deployment, project_root, skipped};
 
-/// Python with DuckDB and PyArrow. `None`, and that said, where `make test` has not set
+/// Python with DuckDB, PyArrow and Polars. `None`, and that said, where `make test` has not set
 /// it up.
 pub fn python() -> Option<OsString> {
     let python = std::env::var_os("CITYPULSE_TEST_PYTHON");

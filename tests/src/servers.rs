@@ -1,4 +1,4 @@
-//! Kafka, Redis and MinIO of one test, through `infra/stack.sh`.
+//! Kafka, Redis and an S3 server of one test, through `infra/stack.sh`.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -33,12 +33,13 @@ impl Server {
 #[derive(Debug)]
 pub struct Servers {
     folder: TempDir,
-    ports: Vec<(&'static str, String)>,
+    /// What the stack is told: its ports, and which S3 server.
+    settings: Vec<(&'static str, String)>,
 }
 
 impl Servers {
-    /// Starts all three and waits until they are healthy.
-    pub fn start() -> Servers {
+    /// Starts all three, S3 by `minio` or `versitygw`, and waits until they are healthy.
+    pub fn start(s3: &str) -> Servers {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let names = [
             "KAFKA_PORT",
@@ -46,15 +47,13 @@ impl Servers {
             "REDIS_PORT",
             "S3_PORT",
         ];
-        let ports = names
-            .into_iter()
-            .zip(
-                free_ports(names.len())
-                    .into_iter()
-                    .map(|port| port.to_string()),
-            )
-            .collect();
-        let servers = Servers { folder, ports };
+        let ports = names.into_iter().zip(
+            free_ports(names.len())
+                .into_iter()
+                .map(|port| port.to_string()),
+        );
+        let settings = ports.chain([("STACK_S3", s3.to_owned())]).collect();
+        let servers = Servers { folder, settings };
         servers.stack(&["start"]);
         servers
     }
@@ -103,7 +102,7 @@ impl Servers {
     }
 
     fn port(&self, name: &str) -> &str {
-        let port = self.ports.iter().find(|(known, _)| *known == name);
+        let port = self.settings.iter().find(|(known, _)| *known == name);
         &port.expect("a port of the stack").1
     }
 
@@ -112,7 +111,7 @@ impl Servers {
         let output = Command::new(&script)
             .args(arguments)
             .env("STACK_DIR", self.folder.path())
-            .envs(self.ports.iter().map(|(name, port)| (name, port)))
+            .envs(self.settings.iter().map(|(name, value)| (name, value)))
             .output()
             .unwrap_or_else(|error| panic!("{} does not start: {error}", script.display()));
         assert!(

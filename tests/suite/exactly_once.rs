@@ -18,11 +18,9 @@ fn number(name: &str, default: u64) -> u64 {
     text.map_or(default, |text| text.parse().expect("a whole number"))
 }
 
-/// What DuckDB and PyArrow see in a table.
+/// What DuckDB, PyArrow and Polars see in a table.
 pub async fn places(deployment: &Deployment, table: &str) -> Option<Value> {
-    let Some(python) = python() else {
-        return None;
-    };
+    let python = python()?;
     let output = read_lake(&python, deployment, "places.py", [deployment.table(table)]).await;
     let said = String::from_utf8_lossy(&output.stdout);
     let read = serde_json::from_str(&said);
@@ -33,10 +31,19 @@ pub async fn places(deployment: &Deployment, table: &str) -> Option<Value> {
 
 /// Panics unless each record is there once.
 pub fn assert_each_once(places: &Value) {
-    for figure in ["places", "expected", "arrow_rows"] {
-        assert_eq!(places[figure], places["rows"], "{places}");
+    assert_none_twice(places);
+    assert_eq!(places["expected"], places["rows"], "{places}");
+}
+
+/// Panics unless no record is there twice, for any reader.
+fn assert_none_twice(places: &Value) {
+    assert_eq!(places["places"], places["rows"], "{places}");
+    let readers = places["readers"].as_object().expect("readers by name");
+    assert!(!readers.is_empty(), "{places}");
+    for found in readers.values() {
+        assert_eq!(found[0], places["rows"], "{places}");
+        assert_eq!(found[1], places["offset_sum"], "{places}");
     }
-    assert_eq!(places["arrow_offset_sum"], places["offset_sum"], "{places}");
 }
 
 /// Waits until every layer that writes the lake has reached the log's end.
@@ -113,8 +120,7 @@ async fn assert_records_or_dead_letters(api: &Api, table: &str, places: &Value) 
         ))
         .await;
     assert_eq!(refused["n"], refused["places"], "{refused}");
-    assert_eq!(places["places"], places["rows"], "{places}");
-    assert_eq!(places["arrow_rows"], places["rows"], "{places}");
+    assert_none_twice(places);
     let all = places["rows"].as_u64().unwrap_or(0) + refused["n"].as_u64().unwrap_or(0);
     let lag = api.get_json("/api/lag").await;
     let appended: u64 = lag

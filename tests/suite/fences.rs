@@ -118,5 +118,33 @@ async fn a_fence_is_watched_by_every_speed_layer(deployment: Deployment) {
         .await
         .expect("an answer");
     assert!(removed.status.is_success(), "{}", removed.text);
-    drive.all_say("geofence-exit", true).await;
+    // Nobody says anything more: what went on there is over all the same.
+    until(SOON, "no alert of the removed fence", || async {
+        let active = api.get_json("/api/alerts?status=active&limit=1000").await;
+        let alerts = active.as_array().expect("a list").iter();
+        let fenced = alerts.filter(|alert| {
+            alert["rule"]
+                .as_str()
+                .is_some_and(|rule| rule.starts_with("geofence"))
+        });
+        match fenced.count() {
+            0 => Ok(()),
+            left => Err(format!("{left} left")),
+        }
+    })
+    .await;
+    drive.all(true).await;
+    let cleared = api
+        .sql(
+            "SELECT count(*) AS n, count(DISTINCT id) AS steps, count(DISTINCT alert_id) AS alerts \
+             FROM alerts WHERE rule = 'geofence-enter' AND status = 'cleared' AND message LIKE 'no longer%'",
+        )
+        .await;
+    let devices = json!({"n": DEVICES, "steps": DEVICES, "alerts": DEVICES});
+    assert_eq!(
+        cleared,
+        [devices],
+        "each once, and nobody entered or left again"
+    );
+    assert_eq!(drive.last_words().await.len() as u64, DEVICES);
 }

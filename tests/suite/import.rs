@@ -9,6 +9,7 @@ on_each_backend!(
     a_file_is_in_once_however_it_is_written_and_read,
     files_before_one_that_cannot_be_read_are_in,
     of_two_imports_of_a_file_one_adds_it,
+    what_a_file_does_not_say_is_set_and_what_is_no_event_is_kept,
 );
 
 /// Fixes of some taxis, a row each second; one row in `bad_every` has no latitude.
@@ -126,4 +127,46 @@ async fn of_two_imports_of_a_file_one_adds_it(deployment: Deployment) {
     one.expect_success();
     other.expect_success();
     assert_eq!(rows(&deployment).await, (20_000, 20_000));
+}
+
+async fn what_a_file_does_not_say_is_set_and_what_is_no_event_is_kept(deployment: Deployment) {
+    let text = "No,year,month,day,hour,PM2.5,station\n\
+                1,2013,3,1,0,4,Dongsi\n2,2013,3,1,1,NA,Dongsi\n3,2013,2,30,0,5,Dongsi\n";
+    let path = file(&deployment, "station.csv", text.as_bytes());
+    let flags = [
+        "--stream",
+        "weather_data",
+        "--map",
+        "timestamp=year,month,day,hour,+08:00",
+        "--set",
+        "latitude=39.929",
+        "--set",
+        "longitude=116.417",
+    ];
+    let said = import(&deployment, &[&path], &flags).await;
+    let said = said.expect_success();
+    assert!(
+        said.contains("station.csv: 2 rows added, 1 not readable (them in dead_letters)"),
+        "{said}"
+    );
+    let asked = async |sql: &str| {
+        let told = deployment.run("sql", &[sql, "--format", "csv"]).await;
+        told.expect_success().replace("\r\n", "\n")
+    };
+    let station = asked(
+        "SELECT device_id, min(timestamp) AS first, min(latitude) AS latitude, count(pm25) AS readings \
+         FROM weather_data GROUP BY 1",
+    )
+    .await;
+    assert!(
+        station.contains("Dongsi,2013-02-28T16:00:00") && station.ends_with(",39.929,1\n"),
+        "{station}"
+    );
+    let letters = asked("SELECT stage, message, value FROM dead_letters").await;
+    assert!(
+        letters.contains("import,")
+            && letters.contains("station.csv:4: ")
+            && letters.contains("3,2013,2,30,0,5,Dongsi"),
+        "{letters}"
+    );
 }

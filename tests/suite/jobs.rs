@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use end_to_end::{
-    Deployment, Process, Signal, fixtures, on_each_backend, on_real_servers, project_root, skipped,
-    until,
+    Api, Deployment, Process, Signal, fixtures, on_each_backend, on_real_servers, project_root,
+    skipped, until,
 };
 use serde_json::Value;
 
@@ -231,6 +231,18 @@ async fn up(deployment: &Deployment, config: &PathBuf) -> Process {
     process
 }
 
+/// The door of an instance that has said where it is.
+fn api(process: &Process) -> Api {
+    let said = process.output();
+    let address = said.split("http://").nth(1).unwrap_or_default();
+    let address = address.split_whitespace().next().unwrap_or_default();
+    let port = address
+        .rsplit(':')
+        .next()
+        .and_then(|port| port.parse().ok());
+    Api::new(port.unwrap_or_else(|| panic!("no address: {said}")))
+}
+
 async fn a_due_job_runs_and_its_runs_are_a_table(deployment: Deployment) {
     let output = place(&deployment, "often");
     let config = with_job(&deployment, &output);
@@ -242,6 +254,10 @@ async fn a_due_job_runs_and_its_runs_are_a_table(deployment: Deployment) {
     for (due, _, done) in &after {
         assert!(*done <= 1, "{due} ran twice: {after:?}");
     }
+    let jobs = api(&again).get("/api/jobs").await.json();
+    assert_eq!(jobs[0]["name"], "often", "{jobs}");
+    assert!(jobs[0]["next_run"].is_string(), "{jobs}");
+    assert!(jobs[0]["last_run"]["started"].is_string(), "{jobs}");
     let listed = deployment
         .run("job", &["history", "often", "--limit", "2"])
         .await;

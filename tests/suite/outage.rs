@@ -88,6 +88,24 @@ async fn live_vehicles(platform: &Platform, count: usize) {
     .await;
 }
 
+/// What waits is counted, also where nothing can be stored.
+async fn speed_layer_falls_behind(platform: &Platform) {
+    until(NOTICED_WITHIN, "lag of the speed layer", || async {
+        let metrics = platform.api.get("/metrics").await.text;
+        let lags = metrics.lines().filter(|line| {
+            line.starts_with("citypulse_lag_events{") && line.contains("topic=\"gps_data\"")
+        });
+        let lags: Vec<f64> = lags
+            .filter_map(|line| line.rsplit(' ').next()?.parse().ok())
+            .collect();
+        match lags.iter().sum::<f64>() >= 100.0 {
+            true => Ok(()),
+            false => Err(format!("{lags:?}")),
+        }
+    })
+    .await;
+}
+
 /// Before, during and after; `takes_events` says whether ingest goes on meanwhile.
 async fn outage(deployment: Deployment, server: Server, takes_events: bool) {
     let platform = deployment.up(&["--no-generators"]).await;
@@ -100,6 +118,9 @@ async fn outage(deployment: Deployment, server: Server, takes_events: bool) {
     becomes_unready(&platform).await;
     if takes_events {
         batches.push(ingest_stubbornly(&platform, &mut next, 100).await);
+    }
+    if matches!(server, Server::Redis) {
+        speed_layer_falls_behind(&platform).await;
     }
     servers.start_again(server);
     becomes_ready(&platform).await;

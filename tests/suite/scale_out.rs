@@ -10,7 +10,6 @@ use end_to_end::{
 use crate::exactness::{figure, fleet};
 
 on_real_servers!(
-    two_speed_layers_become_one,
     three_speed_layers_become_one,
     an_emptied_redis_is_rebuilt_from_the_log,
     each_role_says_how_it_is,
@@ -20,17 +19,13 @@ on_real_servers!(
 /// the new owner then reads its cells and folds what came after them.
 const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(45);
 
-async fn two_speed_layers_become_one(deployment: Deployment) {
-    become_one(deployment, 2).await;
-}
-
 async fn three_speed_layers_become_one(deployment: Deployment) {
     become_one(deployment, 3).await;
 }
 
 /// Kills one after the other under load, the oldest first, until one is left. None
 /// comes back.
-async fn become_one(deployment: Deployment, layers: usize) {
+pub async fn become_one(deployment: Deployment, layers: usize) {
     let deployment = deployment.on_simple_streets();
     let rate = figure("RATE", 20_000);
     let total = rate * 30 * (layers as u64 - 1);

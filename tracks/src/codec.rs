@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use events::Location;
 
-use crate::track::{NEVER_US, Suspect};
-use crate::{Ground, Track, TrailPoint, hash64};
+use crate::track::{Doubted, NEVER_US, Suspect};
+use crate::{BadFixes, Doubt, Ground, Track, TrailPoint, Trip, hash64};
 
 const VERSION: u8 = 1;
 const HAS_HEADING: u8 = 1;
@@ -17,6 +17,8 @@ const HAS_SEGMENT: u8 = 2;
 const HAS_SUSPECT: u8 = 4;
 const HAS_TRIP: u8 = 8;
 const HAS_MOVED: u8 = 16;
+const HAS_LAST_TRIP: u8 = 32;
+const HAS_BAD_FIXES: u8 = 64;
 
 /// Decimals of degrees and of speeds that are kept as whole numbers.
 const DEGREE: f64 = 1e7;
@@ -33,9 +35,11 @@ impl<X: Default> Track<X> {
         for (set, flag) in [
             (self.heading_deg.is_some(), HAS_HEADING),
             (self.segment.is_some(), HAS_SEGMENT),
-            (self.suspect.is_some(), HAS_SUSPECT),
+            (self.suspect().is_some(), HAS_SUSPECT),
             (self.trip_started_us != NEVER_US, HAS_TRIP),
             (self.last_moved_us != NEVER_US, HAS_MOVED),
+            (self.last_trip.is_some(), HAS_LAST_TRIP),
+            (self.doubted.is_some(), HAS_BAD_FIXES),
         ] {
             flags |= if set { flag } else { 0 };
         }
@@ -61,7 +65,7 @@ impl<X: Default> Track<X> {
             out.int(id.len() as i64);
             out.0.extend_from_slice(id);
         }
-        if let Some(Suspect { point, id }) = self.suspect.as_deref() {
+        if let Some(Suspect { point, id }) = self.suspect() {
             out.raw(id.to_le_bytes());
             out.point(point, &origin());
         }
@@ -70,6 +74,15 @@ impl<X: Default> Track<X> {
         }
         if self.last_moved_us != NEVER_US {
             out.int(self.last_moved_us.wrapping_sub(newest_us));
+        }
+        if let Some(trip) = self.last_trip.as_deref() {
+            out.int(trip.started_at_us.wrapping_sub(newest_us));
+            out.int(trip.ended_at_us.wrapping_sub(newest_us));
+        }
+        if let Some(bad) = self.bad_fixes() {
+            out.raw([bad.reason as u8]);
+            out.int(i64::from(bad.count));
+            out.int(bad.at_us.wrapping_sub(newest_us));
         }
         // A checkpoint holds very many: none with room for more.
         Bytes::copy_from_slice(&out.0)
@@ -100,9 +113,10 @@ impl<X: Default> Track<X> {
             heading_deg: None,
             segment: None,
             before: VecDeque::new(),
-            suspect: None,
+            doubted: None,
             last_moved_us: NEVER_US,
             trip_started_us: NEVER_US,
+            last_trip: None,
             dirty: false,
             extra: X::default(),
         };
@@ -119,13 +133,38 @@ impl<X: Default> Track<X> {
         if flags & HAS_SUSPECT != 0 {
             let id = u64::from_le_bytes(input.raw()?);
             let point = input.point(&origin())?;
-            track.suspect = Some(Box::new(Suspect { point, id }));
+            // All that earlier versions stored of fixes that were not believed.
+            let fixes = BadFixes {
+                count: 1,
+                reason: Doubt::Teleport,
+                at_us: point.timestamp_us,
+            };
+            track.doubted = Some(Box::new(Doubted {
+                fixes,
+                suspect: Some(Suspect { point, id }),
+            }));
         }
         if flags & HAS_TRIP != 0 {
             track.trip_started_us = input.int()?.wrapping_add(newest_us);
         }
         if flags & HAS_MOVED != 0 {
             track.last_moved_us = input.int()?.wrapping_add(newest_us);
+        }
+        if flags & HAS_LAST_TRIP != 0 {
+            track.last_trip = Some(Box::new(Trip {
+                started_at_us: input.int()?.wrapping_add(newest_us),
+                ended_at_us: input.int()?.wrapping_add(newest_us),
+            }));
+        }
+        if flags & HAS_BAD_FIXES != 0 {
+            let [reason] = input.raw()?;
+            let fixes = BadFixes {
+                reason: *Doubt::ALL.get(usize::from(reason))?,
+                count: u32::try_from(input.int()?).ok()?,
+                at_us: input.int()?.wrapping_add(newest_us),
+            };
+            let suspect = track.suspect().copied();
+            track.doubted = Some(Box::new(Doubted { fixes, suspect }));
         }
         input.0.is_empty().then_some(track)
     }

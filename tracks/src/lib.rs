@@ -26,5 +26,5 @@ pub use ground::{Ground, NoGround, Previous};
 pub use hash::{IdentityHasher, hash64};
 pub use ids::IdsCell;
 pub use limits::{Limits, TeleportLimits};
-pub use track::{Motion, TRAIL_LENGTH, Track, TrailPoint, Trip, TripChange};
+pub use track::{BadFixes, Doubt, Motion, TRAIL_LENGTH, Track, TrailPoint, Trip, TripChange};
 pub use tracker::{Accepted, DeviceSlot, TRACK_PREFIX, Tracker, TrackerCell, Verdict};

@@ -119,11 +119,56 @@ pub struct TripChange {
     pub started_at_us: Option<i64>,
 }
 
+/// Why a fix is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Doubt {
+    /// At (0,0).
+    NullIsland,
+    /// Its stated accuracy is worse than the limit.
+    Inaccurate,
+    /// Too far from the fix before.
+    Teleport,
+}
+
+impl Doubt {
+    /// Every reason, in the order of their numbers.
+    pub(crate) const ALL: [Doubt; 3] = [Doubt::NullIsland, Doubt::Inaccurate, Doubt::Teleport];
+
+    /// `null_island`, `inaccurate` or `teleport`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Doubt::NullIsland => "null_island",
+            Doubt::Inaccurate => "inaccurate",
+            Doubt::Teleport => "teleport",
+        }
+    }
+}
+
+/// The fixes of a device that were not believed, since it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadFixes {
+    /// How many.
+    pub count: u32,
+    /// What was wrong with the last one.
+    pub reason: Doubt,
+    /// When that one says it was, microseconds since the epoch.
+    pub at_us: i64,
+}
+
 /// A refused jump. The vehicle really is there if the next fix agrees.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Suspect {
     pub(crate) point: TrailPoint,
     pub(crate) id: u64,
+}
+
+/// What a device has said that was not believed.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Doubted {
+    pub(crate) fixes: BadFixes,
+    /// The last jump, as long as no newer fix was believed.
+    pub(crate) suspect: Option<Suspect>,
 }
 
 /// How a fix lies to what is known.
@@ -151,8 +196,8 @@ pub struct Track<X> {
     pub(crate) segment: Option<SegmentIndex>,
     /// The accepted fixes before the newest, newest last.
     pub(crate) before: VecDeque<Spot>,
-    /// Boxed: hardly any device has one.
-    pub(crate) suspect: Option<Box<Suspect>>,
+    /// Boxed: few devices have any.
+    pub(crate) doubted: Option<Box<Doubted>>,
     /// Of the newest fix.
     pub(crate) last_id: u64,
     /// Where it last moved.
@@ -160,6 +205,8 @@ pub struct Track<X> {
     pub(crate) last_moved_us: i64,
     /// Or [`NEVER_US`].
     pub(crate) trip_started_us: i64,
+    /// Boxed: in a day many devices end none.
+    pub(crate) last_trip: Option<Box<Trip>>,
     pub(crate) distance_today_m: f64,
     pub(crate) dirty: bool,
     /// What the user of the track keeps with it.
@@ -189,11 +236,12 @@ impl<X: Default> Track<X> {
             heading_deg: fix.heading_deg,
             segment: None,
             before: VecDeque::new(),
-            suspect: None,
+            doubted: None,
             last_id: id,
             anchor: fix.location,
             last_moved_us: moved_us,
             trip_started_us: moved_us,
+            last_trip: None,
             distance_today_m: 0.0,
             dirty: false,
             extra: X::default(),
@@ -273,6 +321,43 @@ impl<X> Track<X> {
         (self.trip_started_us != NEVER_US).then_some(self.trip_started_us)
     }
 
+    /// The last trip that is over. Who knows that the device has fallen silent takes it
+    /// to have ended its trip where it last moved: it may yet go on with it.
+    pub fn last_trip(&self, is_silent: bool) -> Option<Trip> {
+        let silent = self.trip_started_us().filter(|_| is_silent);
+        let silent = silent.map(|started_at_us| Trip {
+            started_at_us,
+            ended_at_us: self.last_moved_us,
+        });
+        silent.or(self.last_trip.as_deref().copied())
+    }
+
+    /// The fixes that were not believed, if there were any.
+    pub fn bad_fixes(&self) -> Option<BadFixes> {
+        self.doubted.as_ref().map(|doubted| doubted.fixes)
+    }
+
+    pub(crate) fn suspect(&self) -> Option<&Suspect> {
+        self.doubted.as_ref()?.suspect.as_ref()
+    }
+
+    /// Takes note of a fix that is not believed; of one that may be confirmed as well.
+    pub(crate) fn doubt(&mut self, fix: &Fix<'_>, reason: Doubt, suspect: Option<Suspect>) {
+        let count = self.bad_fixes().map_or(0, |bad| bad.count);
+        let fixes = BadFixes {
+            count: count.saturating_add(1),
+            reason,
+            at_us: fix.timestamp_us,
+        };
+        match &mut self.doubted {
+            Some(doubted) => {
+                doubted.fixes = fixes;
+                doubted.suspect = suspect.or(doubted.suspect);
+            }
+            None => self.doubted = Some(Box::new(Doubted { fixes, suspect })),
+        }
+    }
+
     /// Metres driven on the UTC day of the newest fix.
     pub fn distance_today_m(&self) -> f64 {
         self.distance_today_m
@@ -295,7 +380,7 @@ impl<X> Track<X> {
         if reachable(&self.last(), fix, limits) {
             return Step::Reachable;
         }
-        match &self.suspect {
+        match self.suspect() {
             Some(suspect) if reachable(&suspect.point, fix, limits) => Step::Confirmed,
             _ => Step::Teleport,
         }
@@ -336,7 +421,9 @@ impl<X> Track<X> {
         self.speed_kmh = fix.speed_kmh;
         self.appended_at_us = appended_at_us;
         self.last_id = id;
-        self.suspect = None;
+        if let Some(doubted) = &mut self.doubted {
+            doubted.suspect = None;
+        }
         trip
     }
 
@@ -368,10 +455,12 @@ impl<X> Track<X> {
         let stands = fix.timestamp_us - self.last_moved_us > TRIP_ENDS_AFTER_US;
         if stands && let Some(started_at_us) = self.trip_started_us() {
             self.trip_started_us = NEVER_US;
-            change.ended = Some(Trip {
+            let ended = Trip {
                 started_at_us,
                 ended_at_us: self.last_moved_us,
-            });
+            };
+            self.last_trip = Some(Box::new(ended));
+            change.ended = Some(ended);
         }
         if gone_m > MOVED_M || fix.speed_kmh >= MOVING_KMH {
             self.distance_today_m += gone_m;

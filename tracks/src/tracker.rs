@@ -10,7 +10,7 @@ use streets::SegmentIndex;
 use crate::hash::Identity;
 use crate::ids::Ids;
 use crate::track::{Step, Suspect, point_of};
-use crate::{Fix, Ground, Limits, Motion, Previous, Track, TripChange, hash64};
+use crate::{Doubt, Fix, Ground, Limits, Motion, Previous, Track, TripChange, hash64};
 
 /// A device that was silent for this long by the log's clock begins anew.
 const FORGET_AFTER_US: i64 = 24 * 3_600_000_000;
@@ -161,9 +161,11 @@ impl<X: Default> Tracker<X> {
             return Verdict::Duplicate;
         }
         if fix.location.is_null_island() {
+            self.doubt(device_hash, fix, Doubt::NullIsland);
             return Verdict::NullIsland;
         }
         if fix.accuracy_m.is_some_and(|m| m > self.limits.accuracy_m) {
+            self.doubt(device_hash, fix, Doubt::Inaccurate);
             return Verdict::Inaccurate;
         }
         let (place, slot) = self.find(device_hash, fix.device_id);
@@ -181,18 +183,20 @@ impl<X: Default> Tracker<X> {
             (track.extra, track.dirty) = (extra, dirty);
             return self.accept(slot, fix, late, None, TripChange::default(), ground);
         }
-        if late && (track.last_id == id || track.suspect.as_ref().is_some_and(|s| s.id == id)) {
+        if late && (track.last_id == id || track.suspect().is_some_and(|s| s.id == id)) {
             return Verdict::Duplicate;
         }
         if (fix.timestamp_us, offset) <= track.order {
-            return out_of_order(track, slot, fix, late, &self.limits, ground);
+            let verdict = out_of_order(track, slot, fix, late, &self.limits, ground);
+            if verdict == Verdict::Teleport {
+                self.doubt(device_hash, fix, Doubt::Teleport);
+            }
+            return verdict;
         }
         let step = track.step(fix, &self.limits.teleport);
         if step == Step::Teleport {
-            track.suspect = Some(Box::new(Suspect {
-                point: point_of(fix),
-                id,
-            }));
+            let point = point_of(fix);
+            track.doubt(fix, Doubt::Teleport, Some(Suspect { point, id }));
             self.mark(slot);
             return Verdict::Teleport;
         }
@@ -206,6 +210,16 @@ impl<X: Default> Tracker<X> {
         };
         let trip = track.advance(fix, offset, appended_at_us, id, step);
         self.accept(slot, fix, late, previous, trip, ground)
+    }
+
+    /// Takes note of a fix that is not believed, of a device that is known.
+    fn doubt(&mut self, device_hash: u64, fix: &Fix<'_>, reason: Doubt) {
+        if let (_, Some(slot)) = self.find(device_hash, fix.device_id)
+            && let Some(track) = self.tracks[slot as usize].as_mut()
+        {
+            track.doubt(fix, reason, None);
+            self.mark(slot);
+        }
     }
 
     /// The verdict on a fix that its track has taken in.

@@ -3,7 +3,9 @@
 use events::{Body, Event, Gps, Location, Vehicle};
 use proptest::prelude::*;
 use streets::SegmentIndex;
-use tracks::{Accepted, Fix, Ground, Limits, Motion, Previous, Tracker, Trip, Verdict};
+use tracks::{
+    Accepted, BadFixes, Doubt, Fix, Ground, Limits, Motion, Previous, Tracker, Trip, Verdict,
+};
 
 const START_US: i64 = 1_700_000_000_000_000;
 const SECOND_US: i64 = 1_000_000;
@@ -206,6 +208,64 @@ fn a_vehicle_moves_stops_parks_and_ends_its_trip() {
     let (_, track) = judge.tracker.by_id("t").unwrap();
     assert!((track.distance_today_m() - 200.0).abs() < 0.01);
     assert_eq!(track.trip_started_us(), None);
+    assert_eq!(track.last_trip(false), Some(trip));
+}
+
+#[test]
+fn a_silent_vehicle_has_ended_its_trip_as_far_as_is_known() {
+    let mut judge = Judge::new();
+    judge.accepted(&fix(0, 0.0, 36.0));
+    judge.accepted(&fix(10, 100.0, 36.0));
+    let (_, track) = judge.tracker.by_id("t").unwrap();
+    assert_eq!(track.last_trip(false), None);
+    let ended_at_us = START_US + 10 * SECOND_US;
+    let trip = Trip {
+        started_at_us: START_US,
+        ended_at_us,
+    };
+    assert_eq!(track.last_trip(true), Some(trip));
+    judge.accepted(&fix(100, 1000.0, 36.0));
+    let (_, track) = judge.tracker.by_id("t").unwrap();
+    assert_eq!(
+        (track.trip_started_us(), track.last_trip(false)),
+        (Some(START_US), None),
+        "it went on"
+    );
+}
+
+#[test]
+fn a_device_tells_of_its_bad_fixes_and_stays_where_it_was() {
+    let mut judge = Judge::new();
+    assert_eq!(
+        judge.judge(&taxi("t", "0", 0, Location::default(), 0.0)),
+        Verdict::NullIsland
+    );
+    assert!(judge.tracker.is_empty(), "nothing is known of it yet");
+    judge.accepted(&fix(1, 0.0, 30.0));
+    let bad = |judge: &Judge| judge.tracker.by_id("t").unwrap().1.bad_fixes();
+    assert_eq!(bad(&judge), None);
+    judge.judge(&taxi("t", "2", 2, Location::default(), 0.0));
+    let flagged = |count, reason, at_s| BadFixes {
+        count,
+        reason,
+        at_us: START_US + at_s * SECOND_US,
+    };
+    assert_eq!(bad(&judge), Some(flagged(1, Doubt::NullIsland, 2)));
+    let mut vague = fix(3, 10.0, 30.0);
+    let Body::Gps(gps) = &mut vague.body else {
+        panic!("a taxi has a receiver");
+    };
+    gps.accuracy_m = Some(5_000.0);
+    assert_eq!(judge.judge(&vague), Verdict::Inaccurate);
+    assert_eq!(bad(&judge), Some(flagged(2, Doubt::Inaccurate, 3)));
+    assert_eq!(judge.judge(&fix(4, 90_000.0, 30.0)), Verdict::Teleport);
+    // Behind the newest, and nowhere near it.
+    assert_eq!(judge.judge(&fix(0, 90_000.0, 30.0)), Verdict::Teleport);
+    assert_eq!(bad(&judge), Some(flagged(4, Doubt::Teleport, 0)));
+    judge.accepted(&fix(5, 20.0, 30.0));
+    let (_, track) = judge.tracker.by_id("t").unwrap();
+    assert_eq!(track.location(), at(20.0, 0.0));
+    assert_eq!(track.bad_fixes().map(|bad| bad.count), Some(4));
 }
 
 #[test]
@@ -321,7 +381,7 @@ fn shown(tracker: &Tracker<()>) -> Vec<String> {
         .tracks()
         .map(|(_, track)| {
             format!(
-                "{} {:?} {:?} {:?} {:?} {:?} {:?} {} {:?}",
+                "{} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {} {:?}",
                 track.device_id(),
                 track.order(),
                 track.appended_at_us(),
@@ -329,6 +389,8 @@ fn shown(tracker: &Tracker<()>) -> Vec<String> {
                 track.segment(),
                 track.last_moved_us(),
                 track.trip_started_us(),
+                track.last_trip(false),
+                track.bad_fixes(),
                 track.distance_today_m(),
                 track.trail().collect::<Vec<_>>(),
             )

@@ -16,6 +16,7 @@ use tracks::{Limits, Streets};
 
 use crate::air::AirFold;
 use crate::by_device::{Bucket, ByDevice};
+use crate::draft::WRITTEN;
 use crate::fixes::FixFold;
 use crate::incidents::IncidentFold;
 use crate::source::{Source, date_text};
@@ -158,14 +159,14 @@ impl Views {
                 let mut replacement = Replacement {
                     dates: dates.clone(),
                     files: parts.remove(&view).unwrap_or_default(),
+                    marks: marks.clone(),
                     ..Replacement::default()
                 };
-                match as_draft {
+                if as_draft {
                     // Nothing is left of an earlier draft.
-                    true => replacement
-                        .dates
-                        .extend(self.lake.refresh(table).await?.dates()),
-                    false => replacement.marks = marks.clone(),
+                    let earlier = self.lake.refresh(table).await?.dates();
+                    replacement.dates.extend(earlier);
+                    replacement.marks.insert(WRITTEN.to_owned(), now_us());
                 }
                 let rows = replacement.files.iter().map(|file| file.rows).sum();
                 self.lake.replace_dates(table, &replacement).await?;
@@ -336,6 +337,13 @@ pub(crate) const fn table(view: View, is_draft: bool) -> Table {
         true => Table::Draft(view),
         false => Table::View(view),
     }
+}
+
+fn now_us() -> i64 {
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// The dates that there are raw rows of.

@@ -21,6 +21,7 @@ pub mod audit;
 mod by_device;
 mod compute;
 mod difference;
+mod draft;
 mod fixes;
 mod groups;
 mod incidents;

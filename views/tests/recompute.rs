@@ -206,6 +206,56 @@ async fn a_draft_shows_what_a_recompute_would_change_and_the_view_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_draft_is_adopted_as_it_is_or_dropped() {
+    let city = City::new().await;
+    let (view, dates) = (View::VehicleDaily, DATE..=DATE + 1);
+    let draft = async || {
+        let written = city
+            .views
+            .recompute(&[view], dates.clone(), true, |_| {}, &city.stop);
+        written.await.expect("a draft");
+    };
+    city.commit(&[fix(0, 0, 0, 3_600)]).await;
+    city.refresh().await;
+    city.commit(&[fix(1, 0, 1, 3_660), fix(2, 1, 2, 90_000)])
+        .await;
+    draft().await;
+    let adopted = city.views.adopt(view).await.expect("adopted");
+    let adopted = adopted.expect("there is a draft");
+    assert_eq!((adopted.dates, adopted.rows), (2, 2));
+    let left = city.views.difference(view, dates.clone()).await;
+    let removed: i64 = left.expect("no rows").iter().map(|on| on.removed).sum();
+    assert_eq!(removed, 2, "the draft is empty");
+    let as_adopted = city.whole(view).await;
+    // It knows of which rows it was made: there is nothing to compute.
+    let refreshed = city.refresh().await;
+    assert!(
+        !refreshed.iter().any(|done| done.view == view),
+        "{refreshed:?}"
+    );
+    assert_eq!(city.whole(view).await, as_adopted);
+    assert_eq!(city.views.adopt(view).await.expect("an answer"), None);
+
+    draft().await;
+    let kept = std::time::Duration::from_secs(3_600);
+    let hour_us = 3_600_000_000;
+    let written_us = city
+        .lake
+        .refresh(Table::Draft(view))
+        .await
+        .expect("a draft");
+    let written_us = written_us.marks["draft/written-us"];
+    let dropped = async |now_us| {
+        let dropped = city.views.drop_old_draft(view, kept, now_us).await;
+        dropped.expect("an answer")
+    };
+    assert_eq!(dropped(written_us + hour_us).await, 0, "not old enough");
+    assert_eq!(dropped(written_us + hour_us + 1).await, 2);
+    assert_eq!(dropped(written_us + hour_us + 1).await, 0, "it is gone");
+    assert_eq!(city.whole(view).await, as_adopted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_date_whose_raw_rows_are_gone_keeps_its_view() {
     let city = City::new().await;
     city.commit(&[fix(0, 0, 0, 3_600)]).await;

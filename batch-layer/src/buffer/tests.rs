@@ -4,6 +4,8 @@ use arrow::array::AsArray;
 use arrow::datatypes::{Int32Type, Int64Type};
 use bytes::Bytes;
 use events::Stream;
+use lake::EncodedFile;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
 
 use super::*;
@@ -17,6 +19,7 @@ fn limits() -> Limits {
         flush_age: Duration::from_secs(30),
         flush_idle: Duration::from_secs(2),
         total_bytes: 8 << 20,
+        encoded_bytes: 1 << 20,
     }
 }
 
@@ -54,6 +57,24 @@ fn good_in_its_day(offset: Offset) -> Record {
     }
 }
 
+/// One a day, from `first` on.
+fn of_days(first: Offset, days: i64) -> Records {
+    let mut late = records(0, first, first + days);
+    for (day, record) in (0..).zip(&mut late.records) {
+        let text = String::from_utf8_lossy(&record.value).into_owned();
+        let date = events::time::format_rfc3339(1_772_366_400_000_000 - day * 86_400_000_000);
+        record.value = Bytes::from(text.replace("2026-03-01T12:00:00Z", &date));
+    }
+    late
+}
+
+/// As the worker does it, in the background.
+fn encoded(mut flush: Flush) -> Flush {
+    let rows = std::mem::take(&mut flush.rows);
+    flush.files.add(&rows).expect("rows of the table");
+    flush
+}
+
 #[test]
 fn rows_are_due_by_age_and_when_nothing_more_comes() {
     let start = Instant::now();
@@ -63,7 +84,7 @@ fn rows_are_due_by_age_and_when_nothing_more_comes() {
     assert_eq!(buffer.due(after(100)), None, "there is nothing to write");
     buffer.push(SOURCE, records(0, 0, 10), start);
     assert_eq!(buffer.due(after(1)), None);
-    assert_eq!(buffer.due(after(2)), Some(TABLE), "idle");
+    assert_eq!(buffer.due(after(2)), Some(Due::Commit(TABLE)), "idle");
     for second in 1..30 {
         buffer.push(
             SOURCE,
@@ -72,7 +93,7 @@ fn rows_are_due_by_age_and_when_nothing_more_comes() {
         );
         assert_eq!(buffer.due(after(second)), None);
     }
-    assert_eq!(buffer.due(after(30)), Some(TABLE), "age");
+    assert_eq!(buffer.due(after(30)), Some(Due::Commit(TABLE)), "age");
 }
 
 #[test]
@@ -84,7 +105,7 @@ fn a_trickle_is_gathered_for_the_flush_age() {
     buffer.push(SOURCE, records(0, 0, 1), start);
     assert_eq!(
         buffer.due(after(2)),
-        Some(TABLE),
+        Some(Due::Commit(TABLE)),
         "the first is written soon"
     );
     buffer.take(TABLE, after(2)).expect("a row");
@@ -92,32 +113,27 @@ fn a_trickle_is_gathered_for_the_flush_age() {
         buffer.push(SOURCE, records(0, offset, offset + 1), after(second));
         assert_eq!(buffer.due(after(second + 5)), None, "second {second}");
     }
-    assert_eq!(buffer.due(after(32)), Some(TABLE));
-    assert_eq!(buffer.take(TABLE, after(32)).expect("rows").row_count(), 3);
+    assert_eq!(buffer.due(after(32)), Some(Due::Commit(TABLE)));
+    assert_eq!(buffer.take(TABLE, after(32)).expect("rows").row_count, 3);
 }
 
 #[test]
 fn late_events_of_many_dates_are_gathered_longer() {
     let start = Instant::now();
     let after = |seconds| start + Duration::from_secs(seconds);
-    let of_days = |days: i64| {
-        let mut late = records(0, 0, days);
-        for (day, record) in (0..).zip(&mut late.records) {
-            let text = String::from_utf8_lossy(&record.value).into_owned();
-            let date = events::time::format_rfc3339(1_772_366_400_000_000 - day * 86_400_000_000);
-            record.value = Bytes::from(text.replace("2026-03-01T12:00:00Z", &date));
-        }
-        late
-    };
     for (days, seconds) in [(1, 30), (2, 30), (4, 90), (60, 300)] {
         let mut buffer = Buffer::new(Limits {
             flush_idle: Duration::from_secs(10_000),
             ..limits()
         });
         buffer.assign(TABLE, partition(0), Some(0));
-        buffer.push(SOURCE, of_days(days), start);
+        buffer.push(SOURCE, of_days(0, days), start);
         assert_eq!(buffer.due(after(seconds - 1)), None, "{days} days");
-        assert_eq!(buffer.due(after(seconds)), Some(TABLE), "{days} days");
+        assert_eq!(
+            buffer.due(after(seconds)),
+            Some(Due::Commit(TABLE)),
+            "{days} days"
+        );
     }
 }
 
@@ -132,7 +148,80 @@ fn the_largest_table_is_due_when_memory_is_short() {
     buffer.push(SOURCE, records(0, 0, 10), now);
     assert_eq!(buffer.due(now), None);
     buffer.push(SOURCE, records(0, 10, 200), now);
-    assert_eq!(buffer.due(now), Some(TABLE));
+    assert_eq!(buffer.due(now), Some(Due::Commit(TABLE)));
+}
+
+#[test]
+fn rows_of_many_dates_are_encoded_when_memory_is_short_and_committed_together() {
+    let now = Instant::now();
+    let mut buffer = Buffer::new(Limits {
+        total_bytes: 10_000,
+        encoded_bytes: 10_000,
+        ..limits()
+    });
+    buffer.assign(TABLE, partition(0), Some(0));
+    let mut next = 0;
+    let mut times_encoded = 0;
+    let flush = loop {
+        buffer.push(SOURCE, of_days(next, 100), now);
+        next += 100;
+        match buffer.due(now) {
+            None => panic!("there is enough each time"),
+            Some(Due::Encode(TABLE)) => {
+                times_encoded += 1;
+                let flush = buffer.take(TABLE, now).expect("rows");
+                buffer.put_back(encoded(flush));
+                assert_eq!(buffer.due(now), None);
+            }
+            Some(due) => {
+                assert_eq!(due, Due::Commit(TABLE));
+                break buffer.take(TABLE, now).expect("rows");
+            }
+        }
+    };
+    assert!(times_encoded > 0);
+    assert_eq!(flush.row_count as i64, next);
+    assert_eq!(
+        flush.advances,
+        [Advance {
+            partition: partition(0),
+            from: 0,
+            to: next
+        }]
+    );
+    let files = encoded(flush).files.finish().expect("files");
+    assert_eq!(files.len(), 100, "one a date");
+    assert_eq!(places(&files).len() as i64, next);
+    assert!(buffer.take(TABLE, now).is_none(), "it is taken once");
+}
+
+#[test]
+fn encoded_rows_wait_no_longer_than_others() {
+    let start = Instant::now();
+    let after = |seconds| start + Duration::from_secs(seconds);
+    let mut buffer = Buffer::new(limits());
+    buffer.assign(TABLE, partition(0), Some(0));
+    buffer.push(SOURCE, of_days(0, 4), start);
+    let flush = buffer.take(TABLE, start).expect("rows");
+    assert_eq!(buffer.due(after(400)), None, "they are in other hands");
+    buffer.put_back(encoded(flush));
+    buffer.push(SOURCE, of_days(4, 4), after(89));
+    assert_eq!(buffer.due(after(89)), None);
+    assert_eq!(buffer.due(after(90)), Some(Due::Commit(TABLE)));
+}
+
+#[test]
+fn what_is_put_back_after_a_reset_is_forgotten() {
+    let now = Instant::now();
+    let mut buffer = Buffer::new(limits());
+    buffer.assign(TABLE, partition(0), Some(0));
+    buffer.push(SOURCE, of_days(0, 10), now);
+    let flush = buffer.take(TABLE, now).expect("rows");
+    buffer.reset(TABLE);
+    buffer.assign(TABLE, partition(0), Some(0));
+    buffer.push(SOURCE, of_days(0, 5), now);
+    buffer.put_back(encoded(flush));
+    assert_eq!(buffer.take(TABLE, now).expect("rows").row_count, 5);
 }
 
 #[test]
@@ -151,7 +240,7 @@ fn a_bad_record_is_given_back_and_its_offset_is_covered() {
     let flush = buffer
         .take(TABLE, Instant::now())
         .expect("something to write");
-    assert_eq!(flush.row_count(), 2);
+    assert_eq!(flush.row_count, 2);
     assert_eq!(
         flush.advances,
         [Advance {
@@ -231,8 +320,7 @@ fn only_marks_that_changed_are_written() {
         .take(Table::DeadLetters, Instant::now())
         .expect("something to write");
     assert_eq!(
-        flush.row_count(),
-        2,
+        flush.row_count, 2,
         "7 and 8; 2 was there before and 7 came twice"
     );
     assert_eq!(
@@ -252,6 +340,8 @@ enum Step {
         back: i64,
         count: i64,
     },
+    /// Make what is held smaller.
+    Encode,
     /// Write what is held, and the commit gets through.
     Write,
     /// The process dies: what is held is gone, reading begins at the stored positions.
@@ -266,10 +356,31 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (partition.clone(), 1..20_i64).prop_map(|(partition, count)| Step::Read { partition, count }),
         1 => (partition, 0..10_i64, 1..20_i64)
             .prop_map(|(partition, back, count)| Step::Overlap { partition, back, count }),
+        1 => Just(Step::Encode),
         2 => Just(Step::Write),
         1 => Just(Step::Crash),
         1 => Just(Step::CrashWhileWriting),
     ]
+}
+
+/// Log partition and offset of each row.
+fn places_in(rows: &RecordBatch) -> Vec<(i32, i64)> {
+    let partitions = rows.column_by_name("log_partition").expect("a column");
+    let offsets = rows.column_by_name("log_offset").expect("a column");
+    let partitions = partitions.as_primitive::<Int32Type>().values().iter();
+    let offsets = offsets.as_primitive::<Int64Type>().values().iter();
+    partitions.copied().zip(offsets.copied()).collect()
+}
+
+fn places(files: &[EncodedFile]) -> Vec<(i32, i64)> {
+    let rows_of = |encoded: &EncodedFile| {
+        let content = Bytes::from(encoded.content.concat());
+        let reader = ParquetRecordBatchReaderBuilder::try_new(content).expect("a Parquet file");
+        let rows = reader.build().expect("a reader");
+        rows.map(|rows| rows.expect("its rows")).collect::<Vec<_>>()
+    };
+    let rows = files.iter().flat_map(rows_of);
+    rows.flat_map(|rows| places_in(&rows)).collect()
 }
 
 /// The table as a commit leaves it.
@@ -280,7 +391,7 @@ struct Stored {
 }
 
 impl Stored {
-    fn commit(&mut self, flush: &Flush) {
+    fn commit(&mut self, flush: Flush) {
         for advance in &flush.advances {
             let stored = self.positions.insert(advance.partition.clone(), advance.to);
             assert_eq!(
@@ -289,23 +400,9 @@ impl Stored {
                 "a commit begins at the stored position"
             );
         }
-        for rows in &flush.rows {
-            let partitions = rows
-                .column_by_name("log_partition")
-                .expect("a column")
-                .as_primitive::<Int32Type>();
-            let offsets = rows
-                .column_by_name("log_offset")
-                .expect("a column")
-                .as_primitive::<Int64Type>();
-            self.rows.extend(
-                partitions
-                    .values()
-                    .iter()
-                    .copied()
-                    .zip(offsets.values().iter().copied()),
-            );
-        }
+        self.rows.extend(flush.rows.iter().flat_map(places_in));
+        self.rows
+            .extend(places(&flush.files.finish().expect("files")));
     }
 
     fn start(&self) -> (Buffer, HashMap<i32, i64>) {
@@ -339,9 +436,14 @@ proptest! {
                     buffer.push(SOURCE, records(partition, from, from + count), Instant::now());
                     next.insert(partition, next[&partition].max(from + count));
                 }
+                Step::Encode => {
+                    if let Some(flush) = buffer.take(TABLE, Instant::now()) {
+                        buffer.put_back(encoded(flush));
+                    }
+                }
                 Step::Write => {
                     if let Some(flush) = buffer.take(TABLE, Instant::now()) {
-                        stored.commit(&flush);
+                        stored.commit(flush);
                     }
                 }
                 Step::Crash => (buffer, next) = stored.start(),

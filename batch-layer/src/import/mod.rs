@@ -4,24 +4,31 @@
 //! Leaves: Parquet files, and one commit per table of these and of the marks of
 //! the files whose rows they hold. Promises: a file whose mark a table has adds
 //! nothing to that table, whatever was interrupted when; a file that cannot be read
-//! to its end adds nothing, and takes nothing from those before it. Never: more than
-//! some files' worth of rows in memory.
+//! to its end adds nothing, and takes nothing from those before it; rows that are no
+//! events are in the table `dead_letters`. Never: more than some files' worth of rows in
+//! memory.
 
+mod known;
+mod letters;
 mod parquet_rows;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use bytes::Bytes;
 use events::columns::ColumnBuilder;
 use events::{Event, Stream};
-use lake::{Commit, Lake, NewFile, Table};
+use lake::{Commit, Lake, NewFile, Snapshot, Table};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
 
+use known::{Known, newest_date, recall};
+pub use letters::KEPT_MAX;
+use letters::Letters;
 pub use parquet_rows::{ParquetRows, is_parquet};
 
 /// Rows that travel together between threads.
@@ -46,12 +53,25 @@ pub trait ImportRow: Send + 'static {
     /// it is taken in, microseconds since the epoch.
     ///
     /// # Errors
+    /// Why it is none.
+    fn into_event(self, now_us: i64) -> Result<Option<Event>, BadRow>;
+}
+
+/// A row that is no valid event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadRow {
     /// Field, value and what was expected.
-    fn into_event(self, now_us: i64) -> Result<Option<Event>, String>;
+    pub cause: String,
+    /// What it says, as far as that can be kept.
+    pub text: Bytes,
 }
 
 /// A file to be imported.
 pub struct ImportFile<R> {
+    /// As people know it.
+    pub name: String,
+    /// The topic whose events its rows are; empty where it has several.
+    pub topic: String,
     /// What a table remembers it by: the same bytes read in the same way, the same mark.
     pub mark: String,
     /// Its rows; an error ends it.
@@ -70,6 +90,8 @@ pub struct FileSummary {
     pub known: u64,
     /// Rows that are no valid event.
     pub bad: u64,
+    /// Of these, rows that `dead_letters` has not.
+    pub not_kept: u64,
     /// Rows of something else.
     pub skipped: u64,
 }
@@ -123,7 +145,10 @@ struct Held {
     pending: Vec<RecordBatch>,
     written: Vec<NewFile>,
     rows: u64,
-    marks: Vec<String>,
+    /// Of the finished files, each with the newest date of its rows.
+    marks: Vec<(String, i64)>,
+    /// Days since the epoch.
+    newest_date: i64,
 }
 
 /// A write that has ended, and for which file in work it was.
@@ -138,7 +163,7 @@ struct Written {
 struct Converted {
     batches: Vec<RecordBatch>,
     tables: Vec<Table>,
-    bad: Vec<(u64, String)>,
+    bad: Vec<(u64, BadRow)>,
     summary: FileSummary,
 }
 
@@ -162,14 +187,20 @@ impl Importer {
     /// Where the lake cannot be read.
     pub async fn tables_with(&self, mark: &str) -> Result<HashSet<Table>, ImportError> {
         let mut with = HashSet::new();
-        for table in Stream::ALL.map(Table::Stream) {
+        for table in tables() {
             let waiting = self.finished.get(&table);
-            let is_waiting = waiting.is_some_and(|held| held.marks.iter().any(|one| one == mark));
-            if is_waiting || self.lake.refresh(table).await?.marks.contains_key(mark) {
+            let is_waiting =
+                waiting.is_some_and(|held| held.marks.iter().any(|(one, _)| one == mark));
+            if is_waiting || self.has(table, mark).await? {
                 with.insert(table);
             }
         }
         Ok(with)
+    }
+
+    async fn has(&self, table: Table, mark: &str) -> Result<bool, ImportError> {
+        let snapshot = self.lake.refresh(table).await?;
+        Ok(matches!(recall(&snapshot, mark), Known::In))
     }
 
     /// Takes one file in. Bad rows are told to `on_bad` with line and cause.
@@ -208,6 +239,7 @@ impl Importer {
         let mut chunks = read_ahead(file.rows);
         let mut conversions = JoinSet::new();
         let mut summary = FileSummary::default();
+        let mut letters = Letters::new(&file.name, &file.topic, self.now_us);
         let mut is_read = false;
         while !is_read || !conversions.is_empty() {
             let room = !is_read && conversions.len() < PARALLEL;
@@ -224,19 +256,30 @@ impl Importer {
                 Some(converted) = conversions.join_next(), if !conversions.is_empty() => {
                     let converted = converted.map_err(|error| ImportError::Internal(error.to_string()))?;
                     summary.count(&converted.summary);
-                    converted.bad.into_iter().for_each(|(line, cause)| on_bad(line, cause));
+                    for (line, bad) in converted.bad {
+                        letters.push(line, &bad);
+                        on_bad(line, bad.cause);
+                    }
                     for (table, batch) in converted.tables.into_iter().zip(converted.batches) {
                         self.hold(table, batch).await?;
                     }
                 }
             }
         }
+        summary.not_kept = summary.bad - letters.len();
+        if let Some(letters) = letters.finish()
+            && !known.contains(&Table::DeadLetters)
+        {
+            self.hold(Table::DeadLetters, letters).await?;
+        }
         let content_mark = (file.content_mark)();
         let content_known = self.tables_with(&content_mark).await?;
         for table in content_known {
             if let Some(held) = self.current.get(&table) {
-                summary.added -= held.rows;
-                summary.known += held.rows;
+                if table != Table::DeadLetters {
+                    summary.added -= held.rows;
+                    summary.known += held.rows;
+                }
                 self.drop_current_of(table).await;
             }
         }
@@ -244,9 +287,10 @@ impl Importer {
             let finished = self.finished.entry(table).or_default();
             finished.pending.append(&mut current.pending);
             finished.written.append(&mut current.written);
-            finished.marks.push(file.mark.clone());
+            let newest_date = current.newest_date;
+            finished.marks.push((file.mark.clone(), newest_date));
             if content_mark != file.mark {
-                finished.marks.push(content_mark.clone());
+                finished.marks.push((content_mark.clone(), newest_date));
             }
         }
         // What is still being written is a finished file's from now on.
@@ -270,6 +314,7 @@ impl Importer {
     async fn hold(&mut self, table: Table, batch: RecordBatch) -> Result<(), ImportError> {
         let held = self.current.entry(table).or_default();
         held.rows += batch.num_rows() as u64;
+        held.newest_date = held.newest_date.max(newest_date(&batch));
         held.pending.push(batch);
         let rows: usize = held.pending.iter().map(RecordBatch::num_rows).sum();
         if rows >= WRITE_ROWS {
@@ -323,11 +368,23 @@ impl Importer {
             self.take_written().await?;
         }
         self.uncommitted_rows = 0;
-        for (table, held) in std::mem::take(&mut self.finished) {
+        let mut finished: Vec<_> = std::mem::take(&mut self.finished).into_iter().collect();
+        // A file that is known to its stream's table is not read again: its bad rows first.
+        finished.sort_by_key(|(table, _)| *table != Table::DeadLetters);
+        for (table, held) in finished {
+            let snapshot = self.lake.refresh(table).await?;
+            let marks = held.marks.iter();
+            let marks: Option<HashMap<String, i64>> = marks
+                .map(|(mark, newest_date)| new_mark(&snapshot, mark, *newest_date))
+                .collect();
+            let Some(marks) = marks else {
+                self.lake.discard_files(table, &held.written).await;
+                return Err(ImportError::Overtaken);
+            };
             let commit = Commit {
                 files: held.written,
-                marks: held.marks.iter().map(|mark| (mark.clone(), 1)).collect(),
-                once: held.marks,
+                once: marks.keys().cloned().collect(),
+                marks,
                 ..Commit::default()
             };
             match self.lake.commit(table, &commit).await {
@@ -376,7 +433,23 @@ impl FileSummary {
         self.added += other.added;
         self.known += other.known;
         self.bad += other.bad;
+        self.not_kept += other.not_kept;
         self.skipped += other.skipped;
+    }
+}
+
+/// The tables that rows of files come into.
+fn tables() -> impl Iterator<Item = Table> {
+    let streams = Stream::ALL.into_iter().map(Table::Stream);
+    streams.chain([Table::DeadLetters])
+}
+
+/// The name that a file is to get in the table, with the newest date of its rows; `None`
+/// where it is in already.
+fn new_mark(snapshot: &Snapshot, mark: &str, newest_date: i64) -> Option<(String, i64)> {
+    match recall(snapshot, mark) {
+        Known::In => None,
+        Known::Not { as_name } => Some((as_name, newest_date)),
     }
 }
 
@@ -430,9 +503,9 @@ fn convert<R: ImportRow>(rows: Vec<R>, known: &HashSet<Table>, now_us: i64) -> C
                 converted.summary.added += 1;
             }
             Ok(None) => converted.summary.skipped += 1,
-            Err(cause) => {
+            Err(bad) => {
                 converted.summary.bad += 1;
-                converted.bad.push((line, cause));
+                converted.bad.push((line, bad));
             }
         }
     }

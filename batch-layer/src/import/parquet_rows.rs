@@ -4,8 +4,11 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, StringArray,
+};
 use arrow::compute::{cast, max};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimeUnit};
 use arrow::error::ArrowError;
@@ -15,7 +18,7 @@ use events::{Event, Stream, decode};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use uuid::Uuid;
 
-use super::ImportRow;
+use super::{BadRow, ImportRow};
 
 const BATCH_ROWS: usize = 8_192;
 const MAGIC: &[u8] = b"PAR1";
@@ -38,10 +41,12 @@ pub struct ParquetRows {
     batches: ParquetRecordBatchReader,
     stream: Stream,
     map: Vec<(String, String)>,
+    set: Vec<(String, String)>,
     /// Of which ids are made where the file has none.
     name: String,
     ready: std::vec::IntoIter<ParquetRow>,
     row: u64,
+    read: Arc<AtomicU64>,
     /// Rows of the whole file.
     total_rows: u64,
 }
@@ -54,11 +59,17 @@ pub struct ParquetRow {
 }
 
 impl ParquetRows {
-    /// Opens `path`, whose rows are of `stream`. `map` holds (field, column) pairs.
+    /// Opens `path`, whose rows are of `stream`. `map` holds (field, column) pairs, `set`
+    /// (field, value) pairs for every row.
     ///
     /// # Errors
     /// A sentence that names the file or the column.
-    pub fn open(path: &Path, stream: Stream, map: &[(String, String)]) -> Result<Self, String> {
+    pub fn open(
+        path: &Path,
+        stream: Stream,
+        map: &[(String, String)],
+        set: &[(String, String)],
+    ) -> Result<Self, String> {
         let refused = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
         let file = File::open(path).map_err(|error| refused(&error))?;
         let builder =
@@ -87,9 +98,11 @@ impl ParquetRows {
             batches,
             stream,
             map: map.to_vec(),
+            set: set.to_vec(),
             name: name.into_owned(),
             ready: Vec::new().into_iter(),
             row: 0,
+            read: Arc::default(),
             total_rows,
         })
     }
@@ -99,8 +112,13 @@ impl ParquetRows {
         self.total_rows
     }
 
+    /// How many rows have been read; it goes on counting.
+    pub fn rows_read(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.read)
+    }
+
     fn rows_of(&mut self, batch: &RecordBatch) -> Result<Vec<ParquetRow>, ArrowError> {
-        let named = renamed(batch, &self.map)?;
+        let named = renamed(batch, &self.map, &self.set)?;
         let has_id = named.schema().field_with_name("id").is_ok();
         let mut lines = LineDelimitedWriter::new(Vec::new());
         lines.write(&named)?;
@@ -122,6 +140,7 @@ impl ParquetRows {
                 json,
             });
         }
+        self.read.store(self.row, Ordering::Relaxed);
         Ok(rows)
     }
 }
@@ -148,10 +167,13 @@ impl ImportRow for ParquetRow {
         self.row
     }
 
-    fn into_event(self, now_us: i64) -> Result<Option<Event>, String> {
+    fn into_event(self, now_us: i64) -> Result<Option<Event>, BadRow> {
         decode(self.stream, &self.json, now_us)
             .map(Some)
-            .map_err(|error| error.to_string())
+            .map_err(|error| BadRow {
+                cause: error.to_string(),
+                text: self.json,
+            })
     }
 }
 
@@ -166,18 +188,42 @@ fn with_id(line: &[u8], name: &str) -> Bytes {
     json.into()
 }
 
-fn renamed(batch: &RecordBatch, map: &[(String, String)]) -> Result<RecordBatch, ArrowError> {
+fn renamed(
+    batch: &RecordBatch,
+    map: &[(String, String)],
+    set: &[(String, String)],
+) -> Result<RecordBatch, ArrowError> {
     let schema = batch.schema();
     let mut fields = Vec::with_capacity(batch.num_columns());
     let mut columns = Vec::with_capacity(batch.num_columns());
     for (field, column) in schema.fields().iter().zip(batch.columns()) {
         let mapped = map.iter().find(|(_, column)| column == field.name());
         let name = mapped.map_or(field.name().as_str(), |(field, _)| field.as_str());
+        if set.iter().any(|(field, _)| field == name) {
+            continue;
+        }
         let column = as_field(name, column)?;
         fields.push(Field::new(name, column.data_type().clone(), true));
         columns.push(column);
     }
+    for (name, value) in set {
+        let column = constant(name, value, batch.num_rows());
+        fields.push(Field::new(name, column.data_type().clone(), true));
+        columns.push(column);
+    }
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+}
+
+/// A number or truth value where the text is nothing else.
+fn constant(field: &str, value: &str, rows: usize) -> ArrayRef {
+    let is_name = matches!(field, "id" | "device_id");
+    match (value.parse::<f64>(), value.parse::<bool>()) {
+        (Ok(number), _) if number.is_finite() && !is_name => {
+            Arc::new(Float64Array::from(vec![number; rows]))
+        }
+        (_, Ok(truth)) if !is_name => Arc::new(BooleanArray::from(vec![truth; rows])),
+        _ => Arc::new(StringArray::from(vec![value; rows])),
+    }
 }
 
 /// Names are text, and times are times, however the file keeps them.

@@ -1,19 +1,33 @@
-//! Which process begins a run. Three counters of the table `job_runs` say for each job
-//! what is stored about its runs; a commit that changes them is refused unless they
-//! are as its writer believes, so of several processes one gets through. The row that
-//! says that a run began or ended is in the same commit.
+//! Which process begins a run. Counters of the table `job_runs` say for each job what is
+//! stored about its runs; a commit that changes them is refused unless they are as its
+//! writer believes, so of several processes one gets through. The row that says that a
+//! run began or ended is in the same commit. How far a run is are counters too: they go
+//! with the renewal of its claim and cost no file.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use events::{Advance, TopicPartition};
 use lake::job_runs::JobRun;
 use lake::{Commit, Error, Lake, NewFile, Table};
+use tokio::sync::{Mutex, watch};
 
+use super::run::Progress;
 use super::schedule::Stored;
+use crate::now_us;
 
 const TABLE: Table = Table::JobRuns;
+/// A run belongs to its process for this long after the last sign of life.
+pub(crate) const LEASE: Duration = Duration::from_secs(60);
+
+/// Until when a claim holds that is made now, microseconds since the epoch.
+pub(crate) fn lease_from_now_us() -> i64 {
+    let lease_us = i64::try_from(LEASE.as_micros()).unwrap_or(i64::MAX);
+    now_us().saturating_add(lease_us)
+}
 
 /// A job's counters.
+#[derive(Clone)]
 pub(crate) struct Claims {
     lake: Arc<Lake>,
     job: String,
@@ -39,6 +53,8 @@ impl Claims {
             scheduled_us: counter(0),
             lease_us: counter(1).unwrap_or(0),
             tries: counter(2).unwrap_or(0),
+            rows_read: counter(3).unwrap_or(0),
+            rows_written: counter(4).unwrap_or(0),
         })
     }
 
@@ -58,6 +74,8 @@ impl Claims {
             (from.scheduled_us.unwrap_or(0), to.scheduled_us.unwrap_or(0)),
             (from.lease_us, to.lease_us),
             (from.tries, to.tries),
+            (from.rows_read, to.rows_read),
+            (from.rows_written, to.rows_written),
         ];
         let advances = (0..).zip(values).map(|(number, (from, to))| Advance {
             partition: self.counter(number),
@@ -74,6 +92,74 @@ impl Claims {
             Err(Error::PositionMoved { .. }) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// A claim on a run that this process was given, and may have lost since.
+pub(crate) struct Claim {
+    claims: Claims,
+    run: Stored,
+    /// As it was last known to be stored.
+    known: Mutex<Stored>,
+    progress: watch::Sender<Progress>,
+}
+
+impl Claim {
+    pub(crate) fn new(claims: Claims, run: Stored) -> Self {
+        Self {
+            claims,
+            run,
+            known: Mutex::new(run),
+            progress: watch::Sender::default(),
+        }
+    }
+
+    /// What others are told with the next renewal.
+    pub(crate) fn tell(&self, progress: Progress) {
+        self.progress.send_replace(progress);
+    }
+
+    /// Holds the run for another lease. `false` where it is lost: taken over by another
+    /// process, cancelled, or over.
+    pub(crate) async fn renew(&self) -> Result<bool, Error> {
+        let progress = *self.progress.borrow();
+        let renewed = |stored: Stored| Stored {
+            lease_us: lease_from_now_us(),
+            rows_read: i64::try_from(progress.rows_read).unwrap_or(i64::MAX),
+            rows_written: i64::try_from(progress.rows_written).unwrap_or(i64::MAX),
+            ..stored
+        };
+        self.advance(renewed, None).await
+    }
+
+    /// Goes to where `next` leads from what is stored, with a row that says why.
+    pub(crate) async fn advance(
+        &self,
+        next: impl Fn(Stored) -> Stored,
+        row: Option<&JobRun>,
+    ) -> Result<bool, Error> {
+        let mut known = self.known.lock().await;
+        loop {
+            let to = next(*known);
+            if self.claims.change(&known, &to, row).await? {
+                *known = to;
+                return Ok(true);
+            }
+            // An earlier step may have been written although its answer was lost.
+            let stored = self.claims.stored().await?;
+            let is_ours = (stored.scheduled_us, stored.tries)
+                == (self.run.scheduled_us, self.run.tries)
+                && stored.lease_us != 0;
+            if !is_ours {
+                return Ok(false);
+            }
+            *known = stored;
+        }
+    }
+
+    /// Until when it holds without another renewal.
+    pub(crate) async fn lease_us(&self) -> i64 {
+        self.known.lock().await.lease_us
     }
 }
 
@@ -119,6 +205,7 @@ mod tests {
                     scheduled_us: Some(1_000),
                     lease_us: 2_000 + number,
                     tries: 1,
+                    ..Stored::default()
                 };
                 let row = JobRun {
                     job: "daily".into(),

@@ -10,7 +10,8 @@ use lake::query::{Freshness, Parameters, QueryConfig, QueryError, QueryResult, S
 use lake::{Lake, Table};
 
 use super::claim::{Claims, note};
-use super::now_us;
+use super::schedule::Stored;
+use crate::now_us;
 
 /// The newest `limit` runs, of all jobs or of one, the newest first. A run that says
 /// that it is running and that no process holds is `lost`: it is taken up again.
@@ -33,8 +34,21 @@ pub async fn history(
         limit.saturating_mul(2)
     );
     let given = job.map(|job| ("job".to_owned(), job.to_owned()));
+    let steps = steps(lake, &sql, BTreeMap::from_iter(given)).await?;
+    let held = held(lake, &steps).await?;
+    let mut runs = fold(steps, &held);
+    runs.truncate(limit);
+    Ok(runs)
+}
+
+/// Rows of `job_runs` that a statement finds.
+pub(crate) async fn steps(
+    lake: &Arc<Lake>,
+    sql: &str,
+    given: BTreeMap<String, String>,
+) -> QueryResult<Vec<JobRun>> {
     let parameters = Parameters {
-        given: BTreeMap::from_iter(given),
+        given,
         ..Parameters::default()
     };
     let config = QueryConfig {
@@ -43,15 +57,17 @@ pub async fn history(
     };
     let engine = SqlEngine::over_lake(Arc::clone(lake), config)?;
     let prepared = engine
-        .prepare(&sql, &parameters, &[], Freshness::Exact)
+        .prepare(sql, &parameters, &[], Freshness::Exact)
         .await?;
     let rows = engine.run_prepared(prepared).await?;
     let batches: Vec<_> = rows.try_collect().await.map_err(QueryError::from)?;
-    let steps: Vec<JobRun> = batches.iter().flat_map(JobRun::from_rows).collect();
-    let held = held(lake, &steps).await?;
-    let mut runs = fold(steps, &held);
-    runs.truncate(limit);
-    Ok(runs)
+    Ok(batches.iter().flat_map(JobRun::from_rows).collect())
+}
+
+/// The counters of a job.
+pub(crate) async fn stored(lake: &Arc<Lake>, job: &str) -> QueryResult<Stored> {
+    let stored = Claims::new(Arc::clone(lake), job).stored().await;
+    stored.map_err(|error| QueryError::Unavailable(error.to_string()))
 }
 
 /// The due times of the runs that a process holds now, by job.
@@ -59,8 +75,7 @@ async fn held(lake: &Arc<Lake>, steps: &[JobRun]) -> QueryResult<HashMap<String,
     let jobs: HashSet<&String> = steps.iter().map(|step| &step.job).collect();
     let mut held = HashMap::new();
     for job in jobs {
-        let stored = Claims::new(Arc::clone(lake), job).stored().await;
-        let stored = stored.map_err(|error| QueryError::Unavailable(error.to_string()))?;
+        let stored = stored(lake, job).await?;
         if let Some(scheduled_us) = stored.scheduled_us.filter(|_| stored.lease_us > now_us()) {
             held.insert(job.clone(), scheduled_us);
         }

@@ -11,7 +11,7 @@
 //! - [`run`]: one run, with its limits.
 //! - [`schedule`]: when runs are due (pure).
 //! - `claim`: which process begins one; `scheduler`: the loop around it.
-//! - [`history`]: what became of runs.
+//! - [`history`]: what became of runs; [`status`]: how jobs stand now.
 
 mod claim;
 pub mod file;
@@ -19,10 +19,11 @@ pub mod history;
 pub mod run;
 pub mod schedule;
 pub mod scheduler;
+pub mod status;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use event_log::EventLog;
 use events::TopicNames;
@@ -30,6 +31,8 @@ use events::time::format_rfc3339;
 use lake::export::ExportFormat;
 use lake::query::{Cluster, Parameters};
 use lake::{Lake, S3Options};
+
+use crate::now_us;
 
 pub use run::{JobError, Progress};
 pub use schedule::Schedule;
@@ -60,8 +63,7 @@ pub struct Job {
 /// How much a run may take.
 #[derive(Clone, Debug)]
 pub struct JobLimits {
-    /// Memory of sorts, joins and aggregates, bytes; beyond it sorts and aggregates spill
-    /// to disk.
+    /// Memory of sorts, joins and aggregates, bytes; beyond it they spill to disk.
     pub memory_bytes: usize,
     /// Most bytes spilled at once.
     pub spill_bytes: u64,
@@ -142,14 +144,6 @@ impl RunOf {
         let time: String = time.chars().filter(char::is_ascii_digit).take(6).collect();
         template.replace("{date}", date).replace("{time}", &time)
     }
-}
-
-/// The clock, microseconds since the epoch.
-pub(crate) fn now_us() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

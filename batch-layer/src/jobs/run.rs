@@ -17,6 +17,7 @@ use lake::query::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::claim::Claim;
 use super::{Job, JobDeps, RunOf};
 
 /// The parameter that every job has: when the run was due.
@@ -58,6 +59,15 @@ pub enum JobError {
     /// Somebody asked for the end.
     #[error("cancelled; nothing was written")]
     Cancelled,
+    /// The run is another process's by now, or was cancelled there.
+    #[error("the run is no longer this process's; nothing was written")]
+    Lost,
+    /// It needs more memory or disk than it may use.
+    #[error("{0}")]
+    Resources(String),
+    /// The same, where it joined by hash and may join by sorting.
+    #[error("{0}")]
+    JoinTooLarge(String),
 }
 
 impl From<QueryError> for JobError {
@@ -65,9 +75,10 @@ impl From<QueryError> for JobError {
         match error {
             QueryError::User(text) => JobError::Usage(text),
             retryable if retryable.is_retryable() => JobError::Unavailable(retryable.to_string()),
-            QueryError::Resources(text) => JobError::Failed(format!(
+            QueryError::Resources(text) => JobError::Resources(format!(
                 "the run needs more memory or disk for spilled rows than it may use; raise the memory limit \
-                 (--memory-limit, memory_mib) or narrow the query: {text}"
+                 (--memory-limit, memory_mib) or the spill limit (--spill-limit, spill_mib), or narrow the query: \
+                 {text}"
             )),
             other => JobError::Failed(other.to_string()),
         }
@@ -78,7 +89,9 @@ impl From<ExportError> for JobError {
     fn from(error: ExportError) -> Self {
         match error {
             ExportError::Refused { .. } => JobError::Usage(error.to_string()),
-            ExportError::Unavailable { .. } => JobError::Unavailable(error.to_string()),
+            ExportError::Unavailable { .. } | ExportError::Overtaken { .. } => {
+                JobError::Unavailable(error.to_string())
+            }
             ExportError::Internal(_) => JobError::Failed(error.to_string()),
         }
     }
@@ -106,9 +119,9 @@ pub struct Plan {
 pub async fn plan(deps: &JobDeps, job: &Job, run: &RunOf) -> Result<Plan, JobError> {
     let output = run.output(&job.output);
     let target = Target::open(&output, &deps.s3, deps.lake.url())?;
-    target.check(job.overwrite).await?;
+    target.check(job.overwrite, &run.id).await?;
     let scratch = scratch(deps, run)?;
-    let engine = engine(deps, job, &scratch)?;
+    let engine = engine(deps, job, &scratch, Joins::ByHash)?;
     let prepared = prepare(&engine, job, run).await?;
     let columns = prepared.schema();
     let columns = columns.fields().iter();
@@ -151,6 +164,19 @@ pub async fn run(
     on_progress: &mut (dyn FnMut(Progress) + Send),
     stop: &CancellationToken,
 ) -> Result<Exported, JobError> {
+    under_claim(deps, job, run, None, on_progress, stop).await
+}
+
+/// The same for a run that is this process's only as long as `claim` says so: what
+/// others see is changed after that was asked.
+pub(crate) async fn under_claim(
+    deps: &JobDeps,
+    job: &Job,
+    run: &RunOf,
+    claim: Option<&Claim>,
+    on_progress: &mut (dyn FnMut(Progress) + Send),
+    stop: &CancellationToken,
+) -> Result<Exported, JobError> {
     let limits = Limits {
         deadline: Instant::now() + job.limits.timeout,
         timeout: job.limits.timeout,
@@ -158,8 +184,17 @@ pub async fn run(
     };
     let mut backoff = Backoff::new();
     let mut retries_left = job.limits.retries;
+    let mut joins = Joins::ByHash;
     loop {
-        match attempt(deps, job, run, on_progress, &limits).await {
+        match attempt(deps, job, run, joins, claim, on_progress, &limits).await {
+            Err(JobError::JoinTooLarge(reason)) => {
+                tracing::info!(
+                    job = job.name,
+                    reason,
+                    "a join does not fit into memory; the run begins again and joins by sorting, which spills"
+                );
+                joins = Joins::BySorting;
+            }
             Err(JobError::Unavailable(reason)) if retries_left > 0 => {
                 retries_left -= 1;
                 let delay = backoff.next_delay() * 5;
@@ -197,24 +232,37 @@ impl Limits<'_> {
     }
 }
 
+/// How rows of two sides find each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Joins {
+    /// Quickly, where one side fits into memory.
+    ByHash,
+    /// At any size, both sides sorted, which spills.
+    BySorting,
+}
+
 async fn attempt(
     deps: &JobDeps,
     job: &Job,
     run: &RunOf,
+    joins: Joins,
+    claim: Option<&Claim>,
     on_progress: &mut (dyn FnMut(Progress) + Send),
     limits: &Limits<'_>,
 ) -> Result<Exported, JobError> {
     let target = Target::open(&run.output(&job.output), &deps.s3, deps.lake.url())?;
-    // An earlier process may have died between the result and the word for it, or
-    // while it published.
-    if let Some(done) = limits.keep(already_there(&target, run)).await?? {
-        return Ok(done);
+    // An earlier process may have died between the result and the word for it.
+    if let Some(manifest) = limits.keep(published(&target, run)).await?? {
+        let left = limits.keep(target.besides(&manifest)).await??;
+        limits.keep(still_ours(claim)).await??;
+        limits.keep(target.remove(left)).await??;
+        return Ok(of_manifest(manifest));
     }
-    limits.keep(target.remove_leftovers(&run.id)).await??;
-    limits.keep(target.check(job.overwrite)).await??;
+    limits.keep(target.check(job.overwrite, &run.id)).await??;
     let scratch = scratch(deps, run)?;
-    let engine = engine(deps, job, &scratch)?;
+    let engine = engine(deps, job, &scratch, joins)?;
     let prepared = limits.keep(prepare(&engine, job, run)).await??;
+    let may_sort = joins == Joins::ByHash && prepared.joins_by_hash();
     let manifest = manifest(job, run, &prepared);
     let mut exporter = Exporter::begin(
         &target,
@@ -224,39 +272,64 @@ async fn attempt(
         &run.id,
     )?;
     let copied = copy(&engine, prepared, &mut exporter, on_progress);
-    let copied = limits.keep(copied).await;
+    let copied = limits.keep(copied).await.unwrap_or_else(Err);
     // Before the result is visible: what spilled may go.
     drop(engine);
-    match copied {
-        Ok(Ok(())) => match exporter.publish(manifest, job.overwrite).await {
-            Ok(done) => Ok(done),
-            // Another try of this run may have been first, or only the answer was lost.
-            Err(error) => match already_there(&target, run).await {
-                Ok(Some(done)) => Ok(done),
-                _ => Err(error.into()),
-            },
+    if let Err(error) = copied {
+        exporter.discard().await;
+        return Err(match error {
+            JobError::Resources(text) if may_sort => JobError::JoinTooLarge(text),
+            error => error,
+        });
+    }
+    let finished = exporter.finish(manifest, job.overwrite).await?;
+    // Asked after the place was looked at: whoever is given the run later publishes later,
+    // and finished results give way to what was published since.
+    let still_ours = limits.keep(still_ours(claim)).await.unwrap_or_else(Err);
+    if let Err(error) = still_ours {
+        finished.discard().await;
+        return Err(error);
+    }
+    match finished.publish().await {
+        Ok(done) => Ok(done),
+        // Another try of this run may have been first, or only the answer was lost.
+        Err(error) => match published(&target, run).await {
+            Ok(Some(manifest)) => Ok(of_manifest(manifest)),
+            _ => Err(error.into()),
         },
-        Ok(Err(error)) | Err(error) => {
-            exporter.discard().await;
-            Err(error)
-        }
     }
 }
 
-/// The result of this run, where one of its tries has published it.
-async fn already_there(target: &Target, run: &RunOf) -> Result<Option<Exported>, ExportError> {
-    let Some(manifest) = target.manifest().await? else {
-        return Ok(None);
-    };
-    if manifest.run_id != run.id {
-        return Ok(None);
-    }
-    target.keep_only(&manifest).await?;
-    Ok(Some(Exported {
+/// The list of this run's result, where one of its tries has published it.
+async fn published(target: &Target, run: &RunOf) -> Result<Option<Manifest>, ExportError> {
+    let manifest = target.manifest().await?;
+    Ok(manifest.filter(|manifest| manifest.run_id == run.id))
+}
+
+fn of_manifest(manifest: Manifest) -> Exported {
+    Exported {
         rows: manifest.rows,
         bytes: manifest.bytes,
         files: manifest.files,
-    }))
+    }
+}
+
+/// Waits for the lake where it is away: nobody else can be given the run meanwhile.
+async fn still_ours(claim: Option<&Claim>) -> Result<(), JobError> {
+    let Some(claim) = claim else {
+        return Ok(()); // started by hand
+    };
+    let mut backoff = Backoff::new();
+    loop {
+        match claim.renew().await {
+            Ok(true) => return Ok(()),
+            Ok(false) => return Err(JobError::Lost),
+            Err(error) => {
+                tracing::warn!(%error, "cannot tell whether the run may publish; trying again");
+                tokio::time::sleep(backoff.next_delay()).await;
+            }
+        }
+    }
 }
 
 fn scratch(deps: &JobDeps, run: &RunOf) -> Result<Scratch, JobError> {
@@ -270,7 +343,12 @@ fn scratch(deps: &JobDeps, run: &RunOf) -> Result<Scratch, JobError> {
     })
 }
 
-fn engine(deps: &JobDeps, job: &Job, scratch: &Scratch) -> Result<Arc<SqlEngine>, JobError> {
+fn engine(
+    deps: &JobDeps,
+    job: &Job,
+    scratch: &Scratch,
+    joins: Joins,
+) -> Result<Arc<SqlEngine>, JobError> {
     let config = QueryConfig {
         memory_bytes: job.limits.memory_bytes,
         spill_dir: Some(scratch.path().to_owned()),
@@ -278,6 +356,7 @@ fn engine(deps: &JobDeps, job: &Job, scratch: &Scratch) -> Result<Arc<SqlEngine>
         timeout: job.limits.timeout,
         max_rows: usize::MAX,
         max_concurrent: 1,
+        sorted_joins: joins == Joins::BySorting,
         cluster: deps.cluster.clone(),
         ..QueryConfig::default()
     };

@@ -54,6 +54,16 @@ impl Schedule {
         })
     }
 
+    /// The cron text.
+    pub fn cron(&self) -> &str {
+        &self.text
+    }
+
+    /// The time zone's name.
+    pub fn timezone(&self) -> &'static str {
+        self.zone.name()
+    }
+
     /// The first due time after `time_us`; `None` where there is none.
     pub fn next_after(&self, time_us: i64) -> Option<i64> {
         let time = self.time(time_us)?;
@@ -83,6 +93,10 @@ pub(crate) struct Stored {
     pub(crate) lease_us: i64,
     /// How many processes have begun it.
     pub(crate) tries: i64,
+    /// How far it was at its last sign of life: rows that came from tables,
+    pub(crate) rows_read: i64,
+    /// and rows of the result.
+    pub(crate) rows_written: i64,
 }
 
 /// A run whose processes died this often is given up: it may be what kills them.
@@ -174,6 +188,7 @@ mod tests {
             scheduled_us: Some(at(scheduled)),
             lease_us,
             tries,
+            ..Stored::default()
         };
         let today_us = at("2026-03-10T03:00:00Z");
         assert_eq!(step(&daily(), &Stored::default(), now_us), Step::Register);
@@ -203,6 +218,7 @@ mod tests {
             scheduled_us: Some(scheduled_us),
             lease_us,
             tries,
+            ..Stored::default()
         };
         let until_us = now_us + 1;
         assert_eq!(

@@ -1,5 +1,6 @@
 //! Begins runs when they are due, in whichever process is first.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,16 +9,14 @@ use lake::Lake;
 use lake::export::Exported;
 use lake::job_runs::JobRun;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::claim::Claims;
+use super::claim::{Claim, Claims, lease_from_now_us};
 use super::run::{self, JobError};
 use super::schedule::{Schedule, Step, Stored, TRIES_MAX, step};
-use super::{Job, JobDeps, RunOf, now_us};
+use super::{Job, JobDeps, RunOf};
+use crate::now_us;
 
-/// A run belongs to its process for this long after the last sign of life.
-const LEASE: Duration = Duration::from_secs(60);
 const RENEW_EVERY: Duration = Duration::from_secs(10);
 /// At least so often a process looks whether another one has died.
 const LOOK_EVERY: Duration = Duration::from_secs(20);
@@ -108,55 +107,50 @@ async fn turn(
     };
     let claimed = Stored {
         scheduled_us: Some(scheduled_us),
-        lease_us: now_us + us(LEASE),
+        lease_us: lease_from_now_us(),
         tries,
+        ..Stored::default()
     };
     let run = RunOf::scheduled(&scheduled.job.name, scheduled_us);
     let row = row_of(&scheduled.job, &run, "running");
     if claims.change(&stored, &claimed, Some(&row)).await? {
-        execute(deps, &scheduled.job, &run, claims, claimed, stop).await;
+        let claim = Claim::new(claims.clone(), claimed);
+        execute(deps, &scheduled.job, &run, &claim, stop).await;
     }
     Ok(Duration::ZERO)
 }
 
 /// Runs what is claimed, keeps the claim meanwhile, and notes how it ended.
-async fn execute(
-    deps: &JobDeps,
-    job: &Job,
-    run: &RunOf,
-    claims: &Claims,
-    mut claimed: Stored,
-    stop: &CancellationToken,
-) {
+async fn execute(deps: &JobDeps, job: &Job, run: &RunOf, claim: &Claim, stop: &CancellationToken) {
     tracing::info!(job = job.name, run_id = run.id, "run begins");
     let cancel = stop.child_token();
-    let mut ignore = |_| {};
-    let outcome = {
-        let running = run::run(deps, job, run, &mut ignore, &cancel);
-        tokio::pin!(running);
-        loop {
-            let renew_at = Instant::now() + RENEW_EVERY;
-            tokio::select! {
-                outcome = &mut running => break outcome,
-                () = tokio::time::sleep_until(renew_at), if !cancel.is_cancelled() => {
-                    if !renew(claims, &mut claimed).await {
-                        tracing::warn!(job = job.name, run_id = run.id, "the run was cancelled, or taken over by another process; stopping it here");
-                        cancel.cancel();
-                    }
-                }
-            }
-        }
+    let mut tell = |progress| claim.tell(progress);
+    let running = run::under_claim(deps, job, run, Some(claim), &mut tell, &cancel);
+    let keeping = async {
+        keep(claim).await;
+        tracing::warn!(
+            job = job.name,
+            run_id = run.id,
+            "the run was cancelled, or taken over by another process; stopping it here"
+        );
+        cancel.cancel();
+        std::future::pending::<Infallible>().await
     };
-    if cancel.is_cancelled() && !stop.is_cancelled() {
+    let outcome = tokio::select! {
+        outcome = running => outcome,
+        never = keeping => match never {},
+    };
+    let is_lost = cancel.is_cancelled() && !stop.is_cancelled();
+    if is_lost || matches!(outcome, Err(JobError::Lost)) {
         return; // somebody else's by now
     }
     let is_interrupted = matches!(outcome, Err(JobError::Cancelled));
-    let ended = Stored {
+    let ended = |stored: Stored| Stored {
         // An expired lease: whoever looks next takes the run up at once.
         lease_us: i64::from(is_interrupted),
         // A try that was stopped in good order is none that died.
-        tries: claimed.tries - i64::from(is_interrupted),
-        ..claimed
+        tries: stored.tries - i64::from(is_interrupted),
+        ..stored
     };
     let row = ending(job, run, &outcome);
     say(job, run, &row);
@@ -164,7 +158,7 @@ async fn execute(
         true => NOTE_WHILE_STOPPING,
         false => NOTE_WITHIN,
     };
-    let noted = note_end(claims, &claimed, &ended, &row);
+    let noted = note_end(claim, ended, &row);
     if tokio::time::timeout(within, noted).await.is_err() {
         tracing::warn!(
             job = job.name,
@@ -174,35 +168,20 @@ async fn execute(
     }
 }
 
-/// `false` where the claim is lost: to somebody else, or because its end came before
+/// Renews the claim until it is lost: to somebody else, or because its end came before
 /// the lake could be written.
-async fn renew(claims: &Claims, claimed: &mut Stored) -> bool {
-    let renewed = Stored {
-        lease_us: now_us() + us(LEASE),
-        ..*claimed
-    };
-    match claims.change(claimed, &renewed, None).await {
-        Ok(true) => {
-            *claimed = renewed;
-            true
-        }
-        // An earlier renewal may have been written although its answer was an error.
-        Ok(false) => match claims.stored().await {
-            Ok(stored) => {
-                let is_ours = (stored.scheduled_us, stored.tries)
-                    == (claimed.scheduled_us, claimed.tries)
-                    && stored.lease_us != 0;
-                *claimed = if is_ours { stored } else { *claimed };
-                is_ours
-            }
+async fn keep(claim: &Claim) {
+    loop {
+        tokio::time::sleep(RENEW_EVERY).await;
+        match claim.renew().await {
+            Ok(true) => {}
+            Ok(false) => return,
             Err(error) => {
-                tracing::warn!(%error, "cannot read who has the claim on a run; trying again");
-                now_us() < claimed.lease_us - us(RENEW_EVERY)
+                tracing::warn!(%error, "cannot renew the claim on a run; trying again");
+                if now_us() >= claim.lease_us().await - us(RENEW_EVERY) {
+                    return;
+                }
             }
-        },
-        Err(error) => {
-            tracing::warn!(%error, "cannot renew the claim on a run; trying again");
-            now_us() < claimed.lease_us - us(RENEW_EVERY)
         }
     }
 }
@@ -235,9 +214,9 @@ pub async fn cancel(lake: &Arc<Lake>, job: &Job) -> Result<bool, lake::Error> {
     }
 }
 
-async fn note_end(claims: &Claims, claimed: &Stored, ended: &Stored, row: &JobRun) {
+async fn note_end(claim: &Claim, ended: impl Fn(Stored) -> Stored, row: &JobRun) {
     let mut backoff = Backoff::new();
-    while let Err(error) = claims.change(claimed, ended, Some(row)).await {
+    while let Err(error) = claim.advance(&ended, Some(row)).await {
         tracing::warn!(%error, "cannot note how a run ended; trying again");
         tokio::time::sleep(backoff.next_delay()).await;
     }
@@ -311,6 +290,10 @@ pub fn ending(job: &Job, run: &RunOf, outcome: &Result<Exported, JobError>) -> J
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use events::TopicNames;
     use lake::export::ExportFormat;
     use lake::query::Parameters;
     use lake::{LakeConfig, S3Options};
@@ -319,41 +302,127 @@ mod tests {
     use super::super::history::history;
     use super::*;
 
+    const DUE_US: i64 = 1_772_366_400_000_000;
+
+    /// A lake of its own is what each process has.
+    async fn lake(folder: &Path) -> Arc<Lake> {
+        let config = LakeConfig {
+            url: folder.join("lake").display().to_string(),
+            s3: S3Options::default(),
+        };
+        Lake::open(config).await.expect("a lake")
+    }
+
+    fn daily(folder: &Path) -> Job {
+        Job {
+            name: "daily".into(),
+            sql: "SELECT 1 AS one".into(),
+            parameters: Parameters::default(),
+            output: folder.join("out").display().to_string(),
+            format: ExportFormat::Csv,
+            partition_by: Vec::new(),
+            overwrite: true,
+            limits: JobLimits::default(),
+        }
+    }
+
+    /// The claim of a process that begins the run, or takes it over.
+    async fn claim(folder: &Path, tries: i64) -> Claim {
+        let claims = Claims::new(lake(folder).await, "daily");
+        let stored = claims.stored().await.expect("what is stored");
+        let claimed = Stored {
+            scheduled_us: Some(DUE_US),
+            lease_us: lease_from_now_us(),
+            tries,
+            ..Stored::default()
+        };
+        let given = claims.change(&stored, &claimed, None).await;
+        assert!(given.expect("an answer"));
+        Claim::new(claims, claimed)
+    }
+
+    async fn run_under(
+        folder: &Path,
+        claim: &Claim,
+        on_progress: &mut (dyn FnMut(run::Progress) + Send),
+    ) -> Result<Exported, JobError> {
+        let deps = JobDeps {
+            lake: lake(folder).await,
+            log: None,
+            topics: TopicNames::default(),
+            s3: S3Options::default(),
+            temp_dir: folder.join("tmp"),
+            cluster: None,
+        };
+        let run = RunOf::scheduled("daily", DUE_US);
+        let stop = CancellationToken::new();
+        run::under_claim(&deps, &daily(folder), &run, Some(claim), on_progress, &stop).await
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn a_process_that_slept_while_its_run_was_taken_over_publishes_nothing() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().to_owned();
+        let (all_written, written) = tokio::sync::oneshot::channel();
+        let (wake, woken) = std::sync::mpsc::channel::<()>();
+        let first = claim(&path, 1).await;
+        let asleep = tokio::spawn({
+            let path = path.clone();
+            let mut all_written = Some(all_written);
+            async move {
+                // As SIGSTOP would: the thread stands still when every row is written.
+                let mut sleep = move |progress: run::Progress| {
+                    if progress.rows_written > 0
+                        && let Some(all_written) = all_written.take()
+                    {
+                        all_written.send(()).expect("the test waits");
+                        woken.recv().expect("it is woken");
+                    }
+                };
+                run_under(&path, &first, &mut sleep).await
+            }
+        });
+        written.await.expect("every row is written");
+        let second = claim(&path, 2).await;
+        let done = run_under(&path, &second, &mut |_| {}).await;
+        let done = done.expect("it publishes");
+        wake.send(()).expect("it sleeps");
+        let outcome = asleep.await.expect("no panic");
+        assert!(matches!(outcome, Err(JobError::Lost)), "{outcome:?}");
+
+        let names = std::fs::read_dir(path.join("out")).expect("the result");
+        let names: BTreeSet<String> = names
+            .map(|entry| entry.expect("an entry").file_name())
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect();
+        let published = BTreeSet::from([done.files[0].path.clone(), "_SUCCESS".to_owned()]);
+        assert_eq!(names, published, "the result of the one that holds the run");
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn a_cancelled_run_is_no_longer_its_processes() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let config = LakeConfig {
-            url: folder.path().display().to_string(),
-            s3: S3Options::default(),
-        };
-        let lake = Lake::open(config).await.expect("a lake");
-        let job = Job {
-            name: "daily".into(),
-            sql: "SELECT 1".into(),
-            parameters: Parameters::default(),
-            output: folder.path().join("out").display().to_string(),
-            format: ExportFormat::Csv,
-            partition_by: Vec::new(),
-            overwrite: false,
-            limits: JobLimits::default(),
-        };
+        let lake = lake(folder.path()).await;
+        let job = daily(folder.path());
         assert!(!cancel(&lake, &job).await.expect("an answer"), "none runs");
 
         let claims = Claims::new(lake.clone(), &job.name);
-        let mut claimed = Stored {
-            scheduled_us: Some(1_772_366_400_000_000),
-            lease_us: now_us() + us(LEASE),
+        let claimed = Stored {
+            scheduled_us: Some(DUE_US),
+            lease_us: lease_from_now_us(),
             tries: 1,
+            ..Stored::default()
         };
-        let run = RunOf::scheduled(&job.name, 1_772_366_400_000_000);
+        let run = RunOf::scheduled(&job.name, DUE_US);
         let row = row_of(&job, &run, "running");
         let unknown = Stored::default();
         let begun = claims.change(&unknown, &claimed, Some(&row)).await;
         assert!(begun.expect("an answer"));
-        assert!(renew(&claims, &mut claimed).await, "it is its own");
+        let claim = Claim::new(claims, claimed);
+        assert!(claim.renew().await.expect("an answer"), "it is its own");
 
         assert!(cancel(&lake, &job).await.expect("an answer"));
-        assert!(!renew(&claims, &mut claimed).await, "it has to stop");
+        assert!(!claim.renew().await.expect("an answer"), "it has to stop");
         assert!(!cancel(&lake, &job).await.expect("an answer"), "once");
         let runs = history(&lake, Some("daily"), 5).await.expect("the history");
         let states: Vec<&str> = runs.iter().map(|run| run.state.as_str()).collect();

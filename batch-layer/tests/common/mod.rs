@@ -29,6 +29,7 @@ pub struct Platform {
     pub folder: TempDir,
     pub log: Arc<LocalLog>,
     pub lake: Arc<Lake>,
+    lake_config: LakeConfig,
     pub topics: TopicNames,
     pub engine: Arc<SqlEngine>,
     pub health: HealthBoard,
@@ -66,17 +67,22 @@ impl Platform {
 
     pub async fn with(config: QueryConfig) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
+        let lake = LakeConfig {
+            url: folder.path().join("lake").display().to_string(),
+            ..LakeConfig::default()
+        };
+        Self::on(folder, lake, config).await
+    }
+
+    /// With its log in the folder and its lake anywhere.
+    pub async fn on(folder: TempDir, lake_config: LakeConfig, config: QueryConfig) -> Self {
         let log =
             LocalLog::open(LocalLogConfig::new(folder.path().join("log"))).expect("the log opens");
         let topics = TopicNames::default();
         create_topics(log.as_ref(), &topics).await;
-        let url = folder.path().join("lake").display().to_string();
-        let lake = Lake::open(LakeConfig {
-            url,
-            ..LakeConfig::default()
-        })
-        .await
-        .expect("the lake opens");
+        let lake = Lake::open(lake_config.clone())
+            .await
+            .expect("the lake opens");
         let engine =
             SqlEngine::new(lake.clone(), log.clone(), topics.clone(), config).expect("an engine");
         let stop_engine = CancellationToken::new();
@@ -85,6 +91,7 @@ impl Platform {
             folder,
             log,
             lake,
+            lake_config,
             topics,
             engine,
             health: HealthBoard::default(),
@@ -94,13 +101,12 @@ impl Platform {
 
     /// A batch layer that knows nothing of others before it.
     pub async fn batch(&self, config: BatchConfig) -> Batch {
-        let url = self.folder.path().join("lake").display().to_string();
-        let lake = Lake::open(LakeConfig {
-            url,
-            ..LakeConfig::default()
-        })
-        .await
-        .expect("the lake opens");
+        self.batch_on(self.lake_config.clone(), config).await
+    }
+
+    /// The same that gets at the lake in another way.
+    pub async fn batch_on(&self, lake: LakeConfig, config: BatchConfig) -> Batch {
+        let lake = Lake::open(lake).await.expect("the lake opens");
         let stop = CancellationToken::new();
         let run = batch_layer::run(
             self.log.clone(),

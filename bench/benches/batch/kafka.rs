@@ -79,14 +79,14 @@ pub async fn measure(report: &mut Report, sample: &[Event]) -> Result<()> {
 const TABLE_STREAM: Stream = Stream::VehicleData;
 
 /// Where both write: S3 where the environment names a server, else a folder.
-struct Place {
+pub(crate) struct Place {
     folder: PathBuf,
     /// Bucket and prefix.
     bucket: Option<String>,
 }
 
 impl Place {
-    fn from_environment(folder: &Path, run: &str) -> Self {
+    pub(crate) fn from_environment(folder: &Path, run: &str) -> Self {
         let bucket = || s3("BUCKET").unwrap_or_else(|| "citypulse".into());
         Self {
             folder: folder.to_owned(),
@@ -101,7 +101,7 @@ impl Place {
         }
     }
 
-    fn lake(&self, name: &str) -> LakeConfig {
+    pub(crate) fn lake(&self, name: &str) -> LakeConfig {
         match &self.bucket {
             Some(bucket) => LakeConfig {
                 url: format!("s3://{bucket}/{name}"),

@@ -30,7 +30,7 @@ use generators::city::City;
 use generators::{Dirt, GeneratorConfig};
 use lake::maintain::CompactOptions;
 use lake::query::{Freshness, QueryConfig, SqlEngine};
-use lake::{Commit, Lake, LakeConfig, Table, encode_files};
+use lake::{Commit, DatedFiles, Lake, LakeConfig, Table};
 use streets::StreetNetwork;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -220,9 +220,11 @@ fn measure_encode(report: &mut Report, what: &str, table: Table, events: &[Event
             };
             rows.push(event, &origin);
         }
-        let files = encode_files(table, &[rows.finish()])?;
+        let mut files = DatedFiles::new(table);
+        files.add(&[rows.finish()])?;
+        let files = files.finish()?;
         rates.push(events.len() as f64 / (clock.seconds() - before));
-        let bytes: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
+        let bytes: u64 = files.iter().map(|encoded| encoded.file.size_bytes).sum();
         row_bytes = bytes as f64 / events.len() as f64;
     }
     let rate = Measurement::rate(&format!("encode {what}"), median(rates), "rows/s, 1 core");

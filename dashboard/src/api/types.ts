@@ -37,6 +37,12 @@ export interface Vehicle extends Placed {
   road_id?: string | null;
   occupied?: boolean | null;
   route_id?: string | null;
+  /** When the trip that it is on began. */
+  trip_started_at?: string | null;
+  /** The last one that is over. */
+  last_trip?: { started_at: string; ended_at: string } | null;
+  /** Fixes that were kept off the map: how many, and of the last one why and when. */
+  bad_fixes?: { count: number; reason: string; timestamp: string } | null;
 }
 
 export interface TrailPoint {
@@ -133,6 +139,8 @@ export interface LayerLag {
   layer: string;
   topic: string;
   partition: number;
+  /** How long the layer's position has not been looked up, s: what waits may be more or less by now. */
+  position_age_s?: number;
   lag_events: number;
   /** How long the oldest event has been waiting; null while that is not known. */
   lag_seconds?: number | null;

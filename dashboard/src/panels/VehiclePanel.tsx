@@ -56,6 +56,27 @@ export function vehicleKind(vehicle: Vehicle): string {
   return [kind, car].filter(Boolean).join(' · ') || 'Vehicle';
 }
 
+/** On a trip since when, or when the last one ended; null where none was seen. */
+export function describeTrip(vehicle: Vehicle, now_ms: number): string | null {
+  if (vehicle.trip_started_at) return `since ${formatAge(parseTime(vehicle.trip_started_at), now_ms)}`;
+  if (vehicle.last_trip) return `ended ${formatAge(parseTime(vehicle.last_trip.ended_at), now_ms)}`;
+  return null;
+}
+
+const DOUBTS: Record<string, string> = {
+  null_island: 'no position',
+  inaccurate: 'inaccurate',
+  teleport: 'a jump',
+};
+
+/** How many fixes were kept off the map, and what was wrong with the last one. */
+export function describeBadFixes(vehicle: Vehicle, now_ms: number): string | null {
+  const bad = vehicle.bad_fixes;
+  if (!bad) return null;
+  const reason = DOUBTS[bad.reason] ?? humanize(bad.reason);
+  return `${formatNumber(bad.count)}, last ${reason} ${formatAge(parseTime(bad.timestamp), now_ms)}`;
+}
+
 export function VehiclePanel({ id }: { id: string }) {
   const loaded = useVehicle(id);
   const now_ms = useNow();
@@ -68,6 +89,8 @@ export function VehiclePanel({ id }: { id: string }) {
   const speed = vehicle.speed ?? 0;
   const share = Math.min(1, speed / SPEED_SCALE_MAX_KMH);
   const limit = vehicle.road_id ? streetsById.get(vehicle.road_id)?.limit_kmh : null;
+  const trip = describeTrip(vehicle, now_ms);
+  const badFixes = describeBadFixes(vehicle, now_ms);
   const track = tracks.get(id);
   const received_ms = track ? now_ms - (performance.now() - track.arrived_ms) : Number.NaN;
   return (
@@ -91,6 +114,10 @@ export function VehiclePanel({ id }: { id: string }) {
         {typeof vehicle.occupied === 'boolean' && (
           <Fact name="Taxi" value={vehicle.occupied ? 'Occupied' : 'Free'} />
         )}
+        {trip && (
+          <Fact name="Trip" value={trip} title={vehicle.trip_started_at ?? vehicle.last_trip?.ended_at} />
+        )}
+        {badFixes && <Fact name="Bad fixes" value={badFixes} title={vehicle.bad_fixes?.timestamp} />}
         <Fact name="Fix" value={formatAge(parseTime(vehicle.timestamp), now_ms)} title={vehicle.timestamp} />
         {track && <Fact name="Received" value={formatAge(received_ms, now_ms)} />}
       </dl>

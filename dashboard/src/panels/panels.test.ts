@@ -5,7 +5,7 @@ import { placed } from '../map/layers';
 import { byAttention } from './AlertsPanel';
 import { describeConnection } from './ConnectionPill';
 import { byUrgency } from './IncidentsPanel';
-import { vehicleKind } from './VehiclePanel';
+import { describeBadFixes, describeTrip, vehicleKind } from './VehiclePanel';
 
 describe('the connection in words', () => {
   it('differs from phase to phase and counts down', () => {
@@ -53,6 +53,23 @@ describe('what a vehicle is called', () => {
     expect(vehicleKind({ ...placed, make: 'Volvo', model: 'EX30' })).toBe('Volvo EX30');
     expect(vehicleKind({ ...placed, vehicle_type: 'bus' })).toBe('Bus');
     expect(vehicleKind(placed)).toBe('Vehicle');
+  });
+});
+
+describe('what a vehicle has been doing', () => {
+  const at = (minute: number) => Date.parse(`2026-01-01T00:0${minute}:00Z`);
+  const vehicle = { vehicle_id: 'v', latitude: 0, longitude: 0, timestamp: '' };
+  it('is the trip that it is on, or the last one', () => {
+    const last_trip = { started_at: '2026-01-01T00:00:00Z', ended_at: '2026-01-01T00:02:00Z' };
+    expect(describeTrip(vehicle, at(5))).toBeNull();
+    expect(describeTrip({ ...vehicle, last_trip }, at(5))).toBe('ended 3 min ago');
+    const driving = { ...vehicle, last_trip, trip_started_at: '2026-01-01T00:04:00Z' };
+    expect(describeTrip(driving, at(5))).toBe('since 1 min ago');
+  });
+  it('includes fixes that were kept off the map', () => {
+    const bad_fixes = { count: 3, reason: 'null_island', timestamp: '2026-01-01T00:04:00Z' };
+    expect(describeBadFixes(vehicle, at(5))).toBeNull();
+    expect(describeBadFixes({ ...vehicle, bad_fixes }, at(5))).toBe('3, last no position 1 min ago');
   });
 });
 

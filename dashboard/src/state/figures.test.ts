@@ -93,8 +93,8 @@ describe('figures', () => {
       critical: 1,
       weather: cityWeather([]),
       lag: {
-        speed: { events: 40, seconds: 12.34 },
-        batch: { events: 0, seconds: 0 },
+        speed: { events: 40, seconds: 12.34, position_age_s: 0 },
+        batch: { events: 0, seconds: 0, position_age_s: 0 },
         at_ms: Date.UTC(2026, 0, 1, 0, 0, 1),
       },
       speedHistory: [{ start_ms: 0, speed_kmh: 30, final: true }],

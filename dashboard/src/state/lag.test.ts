@@ -16,11 +16,19 @@ describe('lagOf', () => {
       [row('speed', 3, 0.4), row('speed', 2, 1.2), row('batch', 900, 4), row('batch', 0, 0)],
       7,
     );
-    expect(lag).toEqual({ speed: { events: 5, seconds: 1.2 }, batch: { events: 900, seconds: 4 }, at_ms: 7 });
+    expect(lag).toEqual({
+      speed: { events: 5, seconds: 1.2, position_age_s: 0 },
+      batch: { events: 900, seconds: 4, position_age_s: 0 },
+      at_ms: 7,
+    });
   });
   it('does not know the longest wait where one is not known', () => {
     expect(lagOf([row('speed', 3, 0.4), row('speed', 1, null)], 0).speed.seconds).toBeNull();
-    expect(lagOf([row('speed', 0, null)], 0).speed).toEqual({ events: 0, seconds: 0 });
+    expect(lagOf([row('speed', 0, null)], 0).speed).toEqual({
+      events: 0,
+      seconds: 0,
+      position_age_s: 0,
+    });
   });
 });
 
@@ -31,6 +39,17 @@ describe('isBehind', () => {
     expect(isBehind(lagOf([row('speed', 100, 10.1)], 0))).toBe(true);
     expect(isBehind(lagOf([row('speed', 100, null)], 0))).toBe(true);
     expect(isBehind(lagOf([row('batch', 100_000, 900)], 0))).toBe(false);
+  });
+});
+
+describe('a position that is not looked up any more', () => {
+  it('is said with its age', () => {
+    const stale = { ...row('speed', 2, 40), position_age_s: 39 };
+    const fresh = { ...row('batch', 0, 0), position_age_s: 0 };
+    const lag = lagOf([row('speed', 1, 1), stale, fresh], 0);
+    expect(lag.speed.position_age_s).toBe(39);
+    expect(describeLag(lag)).toContain('Live view: 3 events, the oldest for 40.0 s (as of 39 s ago).');
+    expect(describeLag(lag)).toContain('History: nothing waits.');
   });
 });
 

@@ -17,7 +17,7 @@ mod scan;
 use std::borrow::Cow;
 use std::fmt;
 
-pub(crate) use reader::{Reader, SPEED};
+pub(crate) use reader::{READING_MAX, Reader, SPEED};
 
 use crate::{Event, Stream};
 use cloud_event::CloudEvent;
@@ -133,4 +133,29 @@ pub(crate) fn text_member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
             return None;
         }
     }
+}
+
+/// The members of a JSON object that are numbers, in its order; up to where it is no
+/// JSON.
+pub(crate) fn number_members(object: &str) -> impl Iterator<Item = (Cow<'_, str>, f64)> {
+    let mut json = Scanner::new(object);
+    let mut is_open = json.pass(b'{');
+    std::iter::from_fn(move || {
+        while is_open {
+            let name = json.string().ok()?.unescaped().ok()?;
+            if !json.pass(b':') {
+                return None;
+            }
+            let is_number = matches!(json.peek(), Some(b'-' | b'0'..=b'9'));
+            let number = match is_number {
+                true => Some(json.number().ok()?),
+                false => json.value().ok().map(|_| None)?,
+            };
+            is_open = json.pass(b',');
+            if let Some(number) = number {
+                return Some((name, number));
+            }
+        }
+        None
+    })
 }

@@ -12,7 +12,7 @@ use super::scan::{Fault, NESTING_MAX, Scanner};
 use crate::Location;
 
 pub(super) use common::Common;
-pub(crate) use values::SPEED;
+pub(crate) use values::{READING_MAX, SPEED};
 
 type Result<T> = std::result::Result<T, DecodeError>;
 

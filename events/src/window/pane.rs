@@ -24,7 +24,8 @@ pub enum WindowKind {
     /// Speeds in an H3 cell of resolution 8; the key is [`h3::cell_name`].
     Cell,
     /// One reading of a station; the key is `{station_id}:{reading}`, the reading a
-    /// column of `weather_data` such as `temperature` or `pm25`.
+    /// column of `weather_data` such as `temperature` or `pm25`, or `extra.NAME` of a
+    /// sensor that the stream does not know.
     Station,
     /// Speeds in the whole city; the key is [`WindowKind::CITY_SPEED`].
     City,

@@ -255,6 +255,11 @@ impl FenceIndex {
         self.get(*self.by_id.get(id)?)
     }
 
+    /// Whether there is a fence of that id, and it is not switched off.
+    pub fn is_watched(&self, id: &str) -> bool {
+        self.find(id).is_some_and(|fence| fence.fence.enabled)
+    }
+
     /// Bytes that the index occupies, about, without the documents.
     pub fn memory_bytes(&self) -> usize {
         self.tree.memory_bytes() + self.slots.capacity() * size_of::<Option<Slot>>()

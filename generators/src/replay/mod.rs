@@ -26,7 +26,7 @@ mod sink;
 
 pub use input::ContentHash;
 pub use options::{Format, Input, ReplayOptions, Speed, parse_mapping};
-pub use recording::{Extent, RecordedRow, Recording};
+pub use recording::{Extent, RecordedRow, Recording, RefusedRow};
 pub use runner::{Status, Summary, Update, run_replay};
 pub use sink::{HttpSink, LogSink, Outgoing, SendError, Sent, Sink};
 

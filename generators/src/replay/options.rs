@@ -134,8 +134,11 @@ pub struct ReplayOptions {
     pub format: Format,
     /// Which stream the rows are for, where the format does not say.
     pub stream: Option<Stream>,
-    /// (field, column) pairs for CSV, beside those that the header's names tell.
+    /// (field, column) pairs for CSV, beside those that the header's names tell. The
+    /// timestamp may be of several columns, separated by commas.
     pub map: Vec<(String, String)>,
+    /// (field, value) pairs for CSV: what every row has.
+    pub set: Vec<(String, String)>,
     /// How fast.
     pub speed: Speed,
     /// Shift event times so that the recording starts now.
@@ -160,6 +163,7 @@ impl ReplayOptions {
             format: Format::Auto,
             stream: None,
             map: Vec::new(),
+            set: Vec::new(),
             speed: Speed::Max,
             rebase_to_now: false,
             state_dir: None,

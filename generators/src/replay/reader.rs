@@ -103,6 +103,7 @@ impl Encoder {
             line,
             rows,
             outcome,
+            text: _,
         } = row;
         let outcome = match outcome {
             Outcome::Bad(cause) => Ready::Bad(cause),

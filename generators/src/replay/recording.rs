@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use events::{Event, decode};
 
 use super::input::{self, ContentHash};
@@ -30,6 +31,15 @@ impl Extent {
     pub fn read_bytes(&self) -> u64 {
         self.read_bytes.load(Ordering::Relaxed)
     }
+}
+
+/// A row that is no event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedRow {
+    /// Field, value and what was expected.
+    pub cause: String,
+    /// The row as it is in the file, or as the event would have been.
+    pub text: Bytes,
 }
 
 /// One row of a recording, read but not yet checked as an event.
@@ -93,16 +103,17 @@ impl RecordedRow {
     /// `now_us` is the moment of taking it in: events far ahead of it are refused.
     ///
     /// # Errors
-    /// Field, value and what was expected.
-    pub fn into_event(self, now_us: i64) -> Result<Option<Event>, String> {
+    /// Field, value and what was expected, with the row.
+    pub fn into_event(self, now_us: i64) -> Result<Option<Event>, RefusedRow> {
+        let text = self.0.text;
         match self.0.outcome {
-            Outcome::Bad(cause) => Err(cause),
+            Outcome::Bad(cause) => Err(RefusedRow { cause, text }),
             Outcome::Skipped(_) => Ok(None),
             Outcome::Message(draft) => match draft.content {
                 Content::Event(event) if needs_no_check(&event, now_us) => Ok(Some(*event)),
                 _ => {
                     let stream = draft.stream;
-                    checked(stream, &draft.into_bytes(0), now_us)
+                    checked(stream, draft.into_bytes(0), now_us)
                 }
             },
         }
@@ -115,8 +126,11 @@ fn needs_no_check(event: &Event, now_us: i64) -> bool {
         && events::time::is_acceptable(event.timestamp_us, now_us)
 }
 
-fn checked(stream: events::Stream, value: &[u8], now_us: i64) -> Result<Option<Event>, String> {
-    decode(stream, value, now_us)
+fn checked(stream: events::Stream, value: Bytes, now_us: i64) -> Result<Option<Event>, RefusedRow> {
+    decode(stream, &value, now_us)
         .map(Some)
-        .map_err(|error| error.to_string())
+        .map_err(|error| RefusedRow {
+            cause: error.to_string(),
+            text: value,
+        })
 }

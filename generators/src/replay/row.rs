@@ -16,6 +16,8 @@ pub(crate) struct Row {
     /// messages of several rows counts all of them on the first.
     pub rows: u32,
     pub outcome: Outcome,
+    /// As it is in the file, where it is not readable.
+    pub text: Bytes,
 }
 
 pub(crate) enum Outcome {
@@ -51,7 +53,16 @@ impl Row {
             line,
             rows: 1,
             outcome,
+            text: Bytes::new(),
         }
+    }
+
+    /// Keeps what a row that is not readable says.
+    pub fn keeping(mut self, text: impl FnOnce() -> Vec<u8>) -> Self {
+        if matches!(self.outcome, Outcome::Bad(_)) {
+            self.text = text().into();
+        }
+        self
     }
 
     pub fn bad(line: u64, cause: impl Into<String>) -> Self {

@@ -8,8 +8,8 @@
 //!
 //! *One server.* A batch is one transaction on the server (`transaction.rs`), so it is
 //! visible wholly or not at all, and is refused when its positions do not fit. It costs
-//! one round trip; the first of a connection, and the first after another process came
-//! in between, cost two.
+//! one round trip for each half megabyte; the first of a connection, and the first after
+//! another process came in between, cost one more.
 //!
 //! *Sentinel.* The same, on the server that is the primary. Redis replicates after
 //! it has answered, so a failover may lose the last batches: whole ones, with their

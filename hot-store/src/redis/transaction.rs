@@ -16,14 +16,20 @@
 //!
 //! Values are set by one command and given their time to live by a script: a command for
 //! each would take as long on the server, and its thousands of answers longer here.
+//!
+//! A transaction is sent in parts, and the server runs none of it before it has the last:
+//! a checkpoint of many thousand cells takes the memory of a part here, not several times
+//! its own. Each part is made while the server takes in the one before.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter::{self, Peekable};
 
 use bytes::Bytes;
 use events::{Advance, Offset, TopicPartition};
+use futures::future::join;
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, Pipeline, RedisResult, Value};
+use redis::{Arg, Cmd, Pipeline, RedisResult, Value};
 
 use super::failure::Peer;
 use super::link::Link;
@@ -33,6 +39,8 @@ use crate::{Cell, HotBatch, Result, Update};
 
 /// How often a batch is tried that others come in between of.
 const TRIES: u32 = 10;
+/// A part of a transaction is about as large, unless a single command is larger.
+const PART_BYTES: usize = 512 << 10;
 const EXPIRE: &str = include_str!("expire.lua");
 
 /// Connections that write, one for each batch under way at once.
@@ -134,10 +142,19 @@ impl Writer {
         batch: &HotBatch,
         channel: &str,
     ) -> Result<bool> {
-        let mut pipeline = transaction(owner, batch, channel);
-        let queued = pipeline.len() - 1;
-        self.watched.ask(&mut pipeline);
-        let mut answers = self.send(peer, pipeline).await?;
+        let values = values(batch);
+        let mut commands = transaction(owner, batch, &values, channel).peekable();
+        let mut part = next_part(&mut commands);
+        while commands.peek().is_some() {
+            let next = async { next_part(&mut commands) };
+            let (queued, next) = join(self.send(peer, part), next).await;
+            queued?.try_for_each(|queued| answer(peer, Some(queued)).map(drop))?;
+            part = next;
+        }
+        let queued = part.len();
+        part.cmd("EXEC");
+        self.watched.ask(&mut part);
+        let mut answers = self.send(peer, part).await?;
         for queued in answers.by_ref().take(queued) {
             answer(peer, Some(queued))?;
         }
@@ -225,77 +242,151 @@ impl Watched {
     }
 }
 
-/// From `MULTI` to `EXEC`.
-fn transaction(owner: &str, batch: &HotBatch, channel: &str) -> Pipeline {
-    let mut pipeline = redis::pipe();
-    pipeline.cmd("MULTI");
-    // Not for its answer: who may not ask for it, as the script does, is refused here,
-    // before anything is written.
-    pipeline.cmd("TIME");
-    for (partition, cells) in groups(&batch.cells) {
-        let hash = state_key(owner, partition);
-        let mut set = redis::cmd("HSET");
-        let mut delete = redis::cmd("HDEL");
-        set.arg(&hash);
-        delete.arg(&hash);
-        for cell in cells {
-            match &cell.value {
-                Some(value) => set.arg(&cell.key).arg(&value[..]),
-                None => delete.arg(&cell.key),
-            };
-        }
-        add(&mut pipeline, set, 2);
-        add(&mut pipeline, delete, 2);
-    }
-    let values = batch.updates.iter();
-    let mut values: Vec<(&Update, &Bytes)> = values
+/// A value that is to be set.
+type Valued<'a> = (&'a Update, &'a Bytes);
+
+/// The values of a batch, by their time to live.
+fn values(batch: &HotBatch) -> Vec<Valued<'_>> {
+    let updates = batch.updates.iter();
+    let mut values: Vec<_> = updates
         .filter_map(|update| Some((update, update.value.as_ref()?)))
         .collect();
     values.sort_by_key(|(update, _)| update.time_to_live());
-    let bytes = values.iter().map(|(_, value)| 50 + value.len()).sum();
+    values
+}
+
+/// From `MULTI` on, all but `EXEC`. Each command is made when its turn comes.
+fn transaction<'a>(
+    owner: &'a str,
+    batch: &'a HotBatch,
+    values: &'a [Valued<'a>],
+    channel: &'a str,
+) -> impl Iterator<Item = Cmd> {
+    // The time not for its answer: who may not ask for it, as the script does, is refused
+    // here, before anything is written.
+    let begin = ["MULTI", "TIME"].map(redis::cmd).into_iter();
+    let cells = groups(&batch.cells).flat_map(move |(partition, cells)| {
+        let hash = state_key(owner, partition);
+        pieces(cells, cell_bytes).flat_map(move |cells| set_cells(&hash, cells))
+    });
+    let values = pieces(values, |(update, value)| update.id.len() + value.len());
+    let values = values.flat_map(|values| [set_values(values), expire_values(values)]);
+    let delete = delete_values(&batch.updates);
+    let publish = move || {
+        let notice = notice::encode_notice(owner, &batch.updates, &batch.advances);
+        let mut publish = redis::cmd("PUBLISH");
+        publish.arg(channel).arg(notice);
+        publish
+    };
+    begin
+        .chain(cells)
+        .chain(move_positions(owner, &batch.advances))
+        .chain(values)
+        .chain(delete)
+        .chain(iter::once_with(publish))
+}
+
+fn set_cells(hash: &str, cells: &[Cell]) -> impl Iterator<Item = Cmd> + use<> {
+    let mut set = redis::cmd("HSET");
+    let mut delete = redis::cmd("HDEL");
+    set.arg(hash);
+    delete.arg(hash);
+    for cell in cells {
+        match &cell.value {
+            Some(value) => set.arg(&cell.key).arg(&value[..]),
+            None => delete.arg(&cell.key),
+        };
+    }
+    saying(set, 2).into_iter().chain(saying(delete, 2))
+}
+
+fn move_positions(owner: &str, advances: &[Advance]) -> impl Iterator<Item = Cmd> + use<> {
     let mut positions = redis::cmd("HSET");
-    let mut set = Cmd::with_capacity(1 + 2 * values.len(), bytes);
+    let mut marks = redis::cmd("MSET");
     positions.arg(positions_key(owner));
-    set.arg("MSET");
-    for advance in batch.advances.iter().filter(|advance| !advance.is_fence()) {
+    for advance in advances.iter().filter(|advance| !advance.is_fence()) {
         let partition = &advance.partition;
         positions.arg(partition.to_string()).arg(advance.to);
-        set.arg(mark_key(owner, partition)).arg(advance.to);
+        marks.arg(mark_key(owner, partition)).arg(advance.to);
     }
-    for (update, value) in &values {
+    saying(positions, 2).into_iter().chain(saying(marks, 1))
+}
+
+fn set_values(values: &[Valued<'_>]) -> Cmd {
+    let bytes = values.iter().map(|(_, value)| 50 + value.len()).sum();
+    let mut set = Cmd::with_capacity(1 + 2 * values.len(), bytes);
+    set.arg("MSET");
+    for (update, value) in values {
         set.arg(Key(update)).arg(&value[..]);
     }
-    add(&mut pipeline, positions, 2);
-    add(&mut pipeline, set, 1);
-    if !values.is_empty() {
-        let mut expire = Cmd::with_capacity(3 + values.len(), 50 * values.len());
-        expire.arg("EVAL").arg(EXPIRE).arg(values.len());
-        for (update, _) in &values {
-            expire.arg(Key(update));
-        }
-        for group in values.chunk_by(|(a, _), (b, _)| a.time_to_live() == b.time_to_live()) {
-            let time_to_live_ms = group[0].0.time_to_live().as_millis() as u64;
-            expire.arg(time_to_live_ms).arg(group.len());
-        }
-        pipeline.add_command(expire);
+    set
+}
+
+fn expire_values(values: &[Valued<'_>]) -> Cmd {
+    let mut expire = Cmd::with_capacity(5 + values.len(), 50 * values.len());
+    expire.arg("EVAL").arg(EXPIRE).arg(values.len());
+    for (update, _) in values {
+        expire.arg(Key(update));
     }
+    for group in values.chunk_by(|(a, _), (b, _)| a.time_to_live() == b.time_to_live()) {
+        let time_to_live_ms = group[0].0.time_to_live().as_millis() as u64;
+        expire.arg(time_to_live_ms).arg(group.len());
+    }
+    expire
+}
+
+fn delete_values(updates: &[Update]) -> Option<Cmd> {
     let mut delete = redis::cmd("DEL");
-    let deleted = batch.updates.iter().filter(|update| update.value.is_none());
+    let deleted = updates.iter().filter(|update| update.value.is_none());
     for update in deleted {
         delete.arg(Key(update));
     }
-    add(&mut pipeline, delete, 1);
-    let notice = notice::encode_notice(owner, &batch.updates, &batch.advances);
-    pipeline.cmd("PUBLISH").arg(channel).arg(notice);
-    pipeline.cmd("EXEC");
-    pipeline
+    saying(delete, 1)
 }
 
-/// Adds a command that says more than its first `words`.
-fn add(pipeline: &mut Pipeline, command: Cmd, words: usize) {
-    if command.args_iter().len() > words {
-        pipeline.add_command(command);
+/// A command that says more than its first `words`.
+fn saying(command: Cmd, words: usize) -> Option<Cmd> {
+    let says_more = command.args_iter().len() > words;
+    says_more.then_some(command)
+}
+
+/// The next commands, as far as they fit into a part.
+fn next_part(commands: &mut Peekable<impl Iterator<Item = Cmd>>) -> Pipeline {
+    let mut part = redis::pipe();
+    let mut room = PART_BYTES;
+    while let Some(command) = commands.next_if(|next| part.is_empty() || bytes(next) <= room) {
+        room = room.saturating_sub(bytes(&command));
+        part.add_command(command);
     }
+    part
+}
+
+fn bytes(command: &Cmd) -> usize {
+    let words = command.args_iter().map(|word| match word {
+        Arg::Simple(word) => word.len(),
+        _ => 0,
+    });
+    words.sum()
+}
+
+/// All of `items`, in pieces that fit into a part.
+fn pieces<'a, T>(items: &'a [T], bytes: impl Fn(&T) -> usize) -> impl Iterator<Item = &'a [T]> {
+    let mut rest = items;
+    iter::from_fn(move || {
+        let mut room = PART_BYTES;
+        let fits = rest.iter().take_while(|item| {
+            let left = room.checked_sub(bytes(item));
+            room = left.unwrap_or_default();
+            left.is_some()
+        });
+        let (piece, others) = rest.split_at_checked(fits.count().max(1))?;
+        rest = others;
+        Some(piece)
+    })
+}
+
+fn cell_bytes(cell: &Cell) -> usize {
+    cell.key.len() + cell.value.as_ref().map_or(0, Bytes::len)
 }
 
 /// Cells by partition.
@@ -311,5 +402,55 @@ impl redis::ToRedisArgs for Key<'_> {
     fn write_redis_args<W: ?Sized + redis::RedisWrite>(&self, out: &mut W) {
         let Update { kind, id, .. } = self.0;
         out.write_arg_fmt(format_args!("{}{}", kind.prefix(), kind.normal_id(id)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Kind;
+
+    #[test]
+    fn a_large_batch_is_sent_in_parts_and_nothing_of_it_left_out() {
+        let cell = |number: usize| Cell {
+            partition: TopicPartition::new("t", number as i32 / 15_000),
+            key: format!("cell-{number}"),
+            value: (number % 3 > 0).then(|| vec![7_u8; 200].into()),
+        };
+        let update = |number: usize| {
+            let value = (number % 3 > 0).then(|| vec![7_u8; 400].into());
+            Update::new(Kind::Vehicle, format!("value-{number}"), value)
+        };
+        let huge = Update::new(Kind::Trail, "huge", Some(vec![7_u8; 2 * PART_BYTES].into()));
+        let batch = HotBatch {
+            updates: (0..6_000).map(update).chain([huge]).collect(),
+            cells: (0..20_000).map(cell).collect(),
+            advances: Vec::new(),
+        };
+        let values = values(&batch);
+        let mut commands = transaction("o", &batch, &values, "c").peekable();
+        let (mut parts, mut words) = (0, BTreeMap::new());
+        while commands.peek().is_some() {
+            let part = next_part(&mut commands);
+            let size: usize = part.cmd_iter().map(bytes).sum();
+            assert!(size <= PART_BYTES || part.len() == 1);
+            parts += 1;
+            for word in part.cmd_iter().flat_map(Cmd::args_iter) {
+                if let Arg::Simple(word) = word {
+                    *words.entry(word.to_vec()).or_insert(0) += 1;
+                }
+            }
+        }
+        assert!(parts > 10, "{parts}");
+        let count = |word: String| words.get(word.as_bytes()).copied().unwrap_or(0);
+        for number in 0..20_000 {
+            assert_eq!(count(format!("cell-{number}")), 1);
+        }
+        for number in 0..6_000 {
+            // Set and given its time to live, or deleted.
+            let times = if number % 3 > 0 { 2 } else { 1 };
+            assert_eq!(count(format!("vehicle:location:value-{number}")), times);
+        }
+        assert_eq!((count("MULTI".into()), count("PUBLISH".into())), (1, 1));
     }
 }

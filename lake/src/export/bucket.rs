@@ -6,11 +6,13 @@
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{MultipartUpload, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use object_store::{
+    MultipartUpload, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion,
+};
 use tokio::task::JoinSet;
 
 use super::ExportError;
-use super::names::{MANIFEST, is_ours};
+use super::names::MANIFEST;
 use crate::storage::Storage;
 
 /// Every part but the last must be 5 MiB or more.
@@ -43,6 +45,15 @@ pub(crate) struct BucketFile {
     pending: Pending,
     part: Vec<u8>,
     in_flight: JoinSet<object_store::Result<()>>,
+}
+
+/// A whole result that nobody sees, and what its place had when it was looked at.
+pub(crate) struct BucketReady {
+    staging: BucketStaging,
+    manifest: Bytes,
+    /// The manifest of the result that this one replaces.
+    replaced: Option<UpdateVersion>,
+    earlier: Vec<String>,
 }
 
 impl Bucket {
@@ -81,17 +92,41 @@ impl Bucket {
         }
     }
 
-    /// Removes the data files of jobs that `which` names.
-    pub(crate) async fn remove_ours(
-        &self,
-        which: impl Fn(&str) -> bool,
-    ) -> Result<(), ExportError> {
-        let mut files = self.files().await?;
-        files.retain(|path| which(path));
-        self.remove(files).await
+    /// The manifest as it is stored now, to be replaced and no other.
+    async fn manifest_version(&self) -> Result<Option<UpdateVersion>, ExportError> {
+        match self.storage.lake.head(&Path::from(MANIFEST)).await {
+            Ok(object) => Ok(Some(UpdateVersion {
+                e_tag: object.e_tag,
+                version: object.version,
+            })),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.error(&error)),
+        }
     }
 
-    async fn remove(&self, paths: Vec<String>) -> Result<(), ExportError> {
+    /// Puts a manifest in the place of that one, and of no other.
+    async fn put_manifest(
+        &self,
+        manifest: Bytes,
+        replaced: Option<UpdateVersion>,
+    ) -> Result<(), ExportError> {
+        let mode = replaced.map_or(PutMode::Create, PutMode::Update);
+        let location = Path::from(MANIFEST);
+        let put = self
+            .storage
+            .lake
+            .put_opts(&location, manifest.into(), PutOptions::from(mode));
+        match put.await {
+            Ok(_) => Ok(()),
+            Err(
+                object_store::Error::AlreadyExists { .. }
+                | object_store::Error::Precondition { .. },
+            ) => Err(ExportError::overtaken(&self.storage.url)),
+            Err(error) => Err(self.error(&error)),
+        }
+    }
+
+    pub(crate) async fn remove(&self, paths: Vec<String>) -> Result<(), ExportError> {
         let mut removals = futures::stream::iter(paths)
             .map(|path| async move {
                 let location = Path::parse(&path)?;
@@ -175,74 +210,32 @@ impl BucketStaging {
         self.pending.push(file.pending);
     }
 
-    /// Makes all of it visible, the manifest last. With `overwrite` the files of
-    /// earlier results are removed after that: who goes by the manifest has a whole
-    /// result at any moment, the earlier or this one.
-    pub(crate) async fn publish(
+    /// Looks at what is in its place, which `may_replace` judges.
+    pub(crate) async fn ready(
         mut self,
         manifest: Bytes,
-        overwrite: bool,
-    ) -> Result<(), ExportError> {
-        let earlier = self.target.files().await?;
-        if !earlier.is_empty() && (!overwrite || !earlier.iter().all(|path| is_ours(path))) {
-            let url = self.target.storage.url.to_string();
-            self.discard().await;
-            return Err(ExportError::refused(
-                &url,
-                "somebody has written there meanwhile; nothing was changed",
-            ));
-        }
-        let target = self.target.clone();
-        let mut completed = Vec::new();
-        let mut failed = None;
-        let uploads = std::mem::take(&mut self.pending);
-        let mut completions = futures::stream::iter(uploads)
-            .map(|mut pending| async move { (pending.upload.complete().await, pending) })
-            .buffer_unordered(REQUESTS);
-        while let Some((outcome, pending)) = completions.next().await {
-            match outcome {
-                Ok(_) => completed.push(pending.path.to_string()),
-                Err(error) => {
-                    failed = Some(target.error(&error));
-                    self.pending.push(pending);
-                }
+        may_replace: impl FnOnce(&[String]) -> Result<(), ExportError>,
+    ) -> Result<BucketReady, ExportError> {
+        // The manifest before the files: of a result that comes in between the files may be
+        // seen, but not its manifest, so that it is not replaced.
+        let seen = async {
+            let replaced = self.target.manifest_version().await?;
+            let earlier = self.target.files().await?;
+            may_replace(&earlier)?;
+            Ok((replaced, earlier))
+        };
+        match seen.await {
+            Ok((replaced, earlier)) => Ok(BucketReady {
+                staging: self,
+                manifest,
+                replaced,
+                earlier,
+            }),
+            Err(error) => {
+                self.discard().await;
+                Err(error)
             }
         }
-        drop(completions);
-        if failed.is_none() {
-            let mode = match overwrite {
-                true => PutMode::Overwrite,
-                // Of two runs that publish at once one is refused here.
-                false => PutMode::Create,
-            };
-            let options = PutOptions::from(mode);
-            let location = Path::from(MANIFEST);
-            let put = target
-                .storage
-                .lake
-                .put_opts(&location, manifest.into(), options);
-            failed = put.await.err().map(|error| match error {
-                object_store::Error::AlreadyExists { .. } => ExportError::refused(
-                    &target.storage.url,
-                    "another run has written there meanwhile; nothing was changed",
-                ),
-                error => target.error(&error),
-            });
-        }
-        if let Some(error) = failed {
-            // What was visible for a moment had no manifest.
-            if let Err(left) = target.remove(completed).await {
-                tracing::warn!(error = %left, "cannot remove the files of a result without a manifest");
-            }
-            self.discard().await;
-            return Err(error);
-        }
-        let replaced = earlier.into_iter().filter(|path| path != MANIFEST);
-        if let Err(left) = target.remove(replaced.collect()).await {
-            // The result is there and whole for who reads by its list.
-            tracing::warn!(url = %target.storage.url, error = %left, "cannot remove all of the result that was replaced");
-        }
-        Ok(())
     }
 
     /// Gives up every upload. Best effort: what stays is invisible, and a bucket's rule
@@ -262,5 +255,62 @@ impl BucketStaging {
     pub(crate) async fn discard_file(&mut self, mut file: BucketFile) {
         file.in_flight.shutdown().await;
         self.pending.push(file.pending);
+    }
+}
+
+impl BucketReady {
+    /// Makes all of it visible, the manifest last and only where the one there is still
+    /// the one that was seen. What was seen is removed after that: who goes by the
+    /// manifest has a whole result at any moment, the earlier or this one.
+    pub(crate) async fn publish(mut self) -> Result<(), ExportError> {
+        let target = self.staging.target.clone();
+        let mut completed = Vec::new();
+        let mut failed = None;
+        let uploads = std::mem::take(&mut self.staging.pending);
+        let mut completions = futures::stream::iter(uploads)
+            .map(|mut pending| async move { (pending.upload.complete().await, pending) })
+            .buffer_unordered(REQUESTS);
+        while let Some((outcome, pending)) = completions.next().await {
+            match outcome {
+                Ok(_) => completed.push(pending.path.to_string()),
+                Err(error) => {
+                    failed = Some(target.error(&error));
+                    self.staging.pending.push(pending);
+                }
+            }
+        }
+        drop(completions);
+        if failed.is_none() {
+            let put = target.put_manifest(self.manifest.clone(), self.replaced.take());
+            failed = put.await.err();
+        }
+        if let Some(error) = failed {
+            // What was visible for a moment had no manifest. Where nobody can tell whether
+            // it has one now, it stays, and the next try looks.
+            match target.manifest().await {
+                Ok(there) if there.as_deref() == Some(&self.manifest) => {}
+                Ok(_) => {
+                    if let Err(left) = target.remove(completed).await {
+                        tracing::warn!(error = %left, "cannot remove the files of a result without a manifest");
+                    }
+                    self.staging.discard().await;
+                    return Err(error);
+                }
+                Err(_) => {
+                    self.staging.discard().await;
+                    return Err(error);
+                }
+            }
+        }
+        let replaced = self.earlier.into_iter().filter(|path| path != MANIFEST);
+        if let Err(left) = target.remove(replaced.collect()).await {
+            // The result is there and whole for who reads by its list.
+            tracing::warn!(url = %target.storage.url, error = %left, "cannot remove all of the result that was replaced");
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn discard(mut self) {
+        self.staging.discard().await;
     }
 }

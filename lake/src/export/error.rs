@@ -21,6 +21,12 @@ pub enum ExportError {
         /// What the storage said.
         reason: String,
     },
+    /// Another run has published there since this one looked. Begun again it sees that.
+    #[error("output {url}: another run has written there meanwhile; this one changed nothing")]
+    Overtaken {
+        /// The target.
+        url: String,
+    },
     /// A fault of ours.
     #[error("the output cannot be written: {0}")]
     Internal(String),
@@ -34,9 +40,10 @@ impl ExportError {
         }
     }
 
-    /// Whether the same run may work later.
-    pub fn is_retryable(&self) -> bool {
-        matches!(self, ExportError::Unavailable { .. })
+    pub(crate) fn overtaken(url: &str) -> Self {
+        ExportError::Overtaken {
+            url: url.to_owned(),
+        }
     }
 
     /// Says what an error of the local file system means.

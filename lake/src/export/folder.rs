@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use super::ExportError;
-use super::names::{MANIFEST, is_ours};
+use super::names::MANIFEST;
 use super::scratch::Scratch;
 
 /// The folder that a result goes to.
@@ -25,6 +25,14 @@ pub(crate) struct FolderStaging {
 
 /// A file of it.
 pub(crate) struct FolderFile(std::fs::File);
+
+/// A whole result, and what its place had when it was looked at.
+pub(crate) struct FolderReady {
+    staging: FolderStaging,
+    /// The manifest of the result that this one replaces.
+    replaced: Option<Vec<u8>>,
+    is_empty: bool,
+}
 
 impl Folder {
     pub(crate) fn new(path: PathBuf) -> Self {
@@ -121,38 +129,61 @@ impl FolderStaging {
         synced.map_err(|error| self.target.failed("cannot be written", &error))
     }
 
-    /// Makes all of it visible in one step. With `overwrite` an earlier result makes
-    /// room first and is removed then.
-    pub(crate) fn publish(self, manifest: &Bytes, overwrite: bool) -> Result<(), ExportError> {
+    /// Completes it, and looks at what is in its place, which `may_replace` judges.
+    pub(crate) fn ready(
+        self,
+        manifest: &Bytes,
+        may_replace: impl FnOnce(&[String]) -> Result<(), ExportError>,
+    ) -> Result<FolderReady, ExportError> {
         let mut file = self.create(MANIFEST)?;
         self.write(&mut file, manifest)?;
         self.flush(&file)?;
-        let Self {
+        let replaced = self.target.manifest()?;
+        let earlier = self.target.files()?;
+        may_replace(&earlier)?;
+        Ok(FolderReady {
+            staging: self,
+            replaced,
+            is_empty: earlier.is_empty(),
+        })
+    }
+}
+
+impl FolderReady {
+    /// Makes all of it visible in one step, where its place is as it was seen. An earlier
+    /// result makes room first and is removed then.
+    pub(crate) fn publish(self) -> Result<(), ExportError> {
+        let FolderStaging {
             target,
             scratch,
             try_id,
-        } = self;
-        let earlier = target.files()?;
-        let failed = |error: &std::io::Error| target.failed("cannot be put in its place", error);
-        if earlier.is_empty() {
-            // An empty folder gives way to a rename, but not one with empty folders in it.
-            if target.path.is_dir() {
-                std::fs::remove_dir_all(&target.path).map_err(|error| failed(&error))?;
-            }
+        } = self.staging;
+        let failed = |error: &std::io::Error| match error.kind() {
+            std::io::ErrorKind::DirectoryNotEmpty
+            | std::io::ErrorKind::AlreadyExists
+            | std::io::ErrorKind::NotFound => ExportError::overtaken(&target.url),
+            _ => target.failed("cannot be put in its place", error),
+        };
+        if self.is_empty {
+            // A rename replaces an empty folder, but not one with empty folders in it.
+            remove_empty(&target.path).map_err(|error| failed(&error))?;
             return scratch.rename(&target.path).map_err(|error| failed(&error));
-        }
-        if !overwrite || !earlier.iter().all(|path| is_ours(path)) {
-            return Err(ExportError::refused(
-                &target.url,
-                "somebody has written there meanwhile; nothing was changed",
-            ));
         }
         let aside = scratch.path().with_file_name(format!(".{try_id}.replaced"));
         std::fs::rename(&target.path, &aside).map_err(|error| failed(&error))?;
-        if let Err(error) = scratch.rename(&target.path) {
+        // Looked at where nobody publishes: what was moved is what was to be replaced.
+        let moved = Folder::new(aside.clone()).manifest();
+        let renamed = match moved {
+            Ok(manifest) if manifest == self.replaced => {
+                scratch.rename(&target.path).map_err(|error| failed(&error))
+            }
+            Ok(_) => Err(ExportError::overtaken(&target.url)),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = renamed {
             let back = std::fs::rename(&aside, &target.path);
             return Err(match back {
-                Ok(()) => failed(&error),
+                Ok(()) => error,
                 Err(_) => ExportError::refused(
                     &target.url,
                     format!("{error}; the earlier result is now at {}", aside.display()),
@@ -164,4 +195,20 @@ impl FolderStaging {
         }
         Ok(())
     }
+}
+
+/// Removes a folder in which there are at most folders; one with a file in it is an error.
+fn remove_empty(folder: &Path) -> std::io::Result<()> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_empty(&entry.path())?;
+        }
+    }
+    std::fs::remove_dir(folder)
 }

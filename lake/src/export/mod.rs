@@ -23,4 +23,4 @@ mod writer;
 
 pub use error::ExportError;
 pub use target::{Manifest, ManifestFile, Target};
-pub use writer::{ExportFormat, Exported, Exporter};
+pub use writer::{ExportFormat, Exported, Exporter, Finished};

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::ExportError;
-use super::bucket::{Bucket, BucketFile, BucketStaging};
-use super::folder::{Folder, FolderFile, FolderStaging};
+use super::bucket::{Bucket, BucketFile, BucketReady, BucketStaging};
+use super::folder::{Folder, FolderFile, FolderReady, FolderStaging};
 use super::names::{is_ours, run_of};
 use crate::storage::Storage;
 use crate::{LakeConfig, S3Options};
@@ -30,6 +30,12 @@ enum Place {
 pub(crate) enum Staging {
     Folder(FolderStaging),
     Bucket(BucketStaging),
+}
+
+/// A result that is whole and that nobody sees.
+pub(crate) enum Ready {
+    Folder(FolderReady),
+    Bucket(BucketReady),
 }
 
 /// A file of it.
@@ -140,17 +146,27 @@ impl Target {
         Ok(Place::Folder(Folder::new(path)))
     }
 
+    /// A bucket for tests.
+    #[cfg(test)]
+    pub(crate) fn in_memory() -> Self {
+        Self {
+            url: "memory".to_owned(),
+            place: Place::Bucket(Bucket::new(Storage::in_memory())),
+        }
+    }
+
     /// As people know it.
     pub fn url(&self) -> &str {
         &self.url
     }
 
     /// Whether a result may be written there: where something is already, only with
-    /// `overwrite`, and only where jobs wrote all of it.
+    /// `overwrite`, and only where jobs wrote all of it. What tries of the run itself left
+    /// that were stopped while they published is nothing.
     ///
     /// # Errors
     /// [`ExportError::Refused`] that says what is there and what to do.
-    pub async fn check(&self, overwrite: bool) -> Result<(), ExportError> {
+    pub async fn check(&self, overwrite: bool, run_id: &str) -> Result<(), ExportError> {
         let files = match &self.place {
             Place::Folder(folder) if folder.path().is_file() => {
                 return Err(ExportError::refused(&self.url, "is a file; name a folder"));
@@ -158,20 +174,7 @@ impl Target {
             Place::Folder(folder) => folder.files()?,
             Place::Bucket(bucket) => bucket.files().await?,
         };
-        let foreign = files.iter().find(|path| !is_ours(path));
-        let reason = match (foreign, overwrite) {
-            _ if files.is_empty() => return Ok(()),
-            (None, true) => return Ok(()),
-            (None, false) => format!(
-                "has a result already ({} files); choose another place, or replace it with --overwrite \
-                 (overwrite = true for a scheduled job)",
-                files.len()
-            ),
-            (Some(path), _) => {
-                format!("has {path}, which no job wrote; choose a place of its own for the result")
-            }
-        };
-        Err(ExportError::refused(&self.url, reason))
+        may_replace(&self.url, &files, overwrite, run_id)
     }
 
     /// The manifest of the result that is there; `None` where none is, or another
@@ -187,33 +190,29 @@ impl Target {
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
-    /// Removes what tries of that run left that were stopped while they published. A
-    /// folder's result appears in one step and leaves nothing.
+    /// What jobs wrote there and this result does not list: the rest of a removal that
+    /// was interrupted. A folder's result appears in one step and leaves nothing.
     ///
     /// # Errors
-    /// Where the bucket cannot be read or written.
-    pub async fn remove_leftovers(&self, run_id: &str) -> Result<(), ExportError> {
-        match &self.place {
-            Place::Folder(_) => Ok(()),
-            Place::Bucket(bucket) => {
-                bucket
-                    .remove_ours(|path| run_of(path) == Some(run_id))
-                    .await
-            }
-        }
+    /// Where the bucket cannot be read.
+    pub async fn besides(&self, result: &Manifest) -> Result<Vec<String>, ExportError> {
+        let listed: HashSet<&str> = result.files.iter().map(|file| file.path.as_str()).collect();
+        let mut files = match &self.place {
+            Place::Folder(_) => Vec::new(),
+            Place::Bucket(bucket) => bucket.files().await?,
+        };
+        files.retain(|path| run_of(path).is_some() && !listed.contains(path.as_str()));
+        Ok(files)
     }
 
-    /// Removes what jobs wrote there before this result: the rest of a removal that
-    /// was interrupted.
+    /// Removes files that [`Target::besides`] found.
     ///
     /// # Errors
-    /// Where the bucket cannot be read or written.
-    pub async fn keep_only(&self, result: &Manifest) -> Result<(), ExportError> {
-        let listed: HashSet<&str> = result.files.iter().map(|file| file.path.as_str()).collect();
-        let is_other = |path: &str| run_of(path).is_some() && !listed.contains(path);
+    /// Where the bucket cannot be written.
+    pub async fn remove(&self, files: Vec<String>) -> Result<(), ExportError> {
         match &self.place {
             Place::Folder(_) => Ok(()),
-            Place::Bucket(bucket) => bucket.remove_ours(is_other).await,
+            Place::Bucket(bucket) => bucket.remove(files).await,
         }
     }
 
@@ -223,6 +222,29 @@ impl Target {
             Place::Bucket(bucket) => Ok(Staging::Bucket(bucket.begin())),
         }
     }
+}
+
+/// Whether a result of that run may take the place of these files.
+fn may_replace(
+    url: &str,
+    files: &[String],
+    overwrite: bool,
+    run_id: &str,
+) -> Result<(), ExportError> {
+    let others = files.iter().filter(|path| run_of(path) != Some(run_id));
+    let (ours, foreign): (Vec<&String>, Vec<&String>) = others.partition(|path| is_ours(path));
+    let reason = match foreign.first() {
+        None if ours.is_empty() || overwrite => return Ok(()),
+        None => format!(
+            "has a result already ({} files); choose another place, or replace it with --overwrite \
+             (overwrite = true for a scheduled job)",
+            ours.len()
+        ),
+        Some(path) => {
+            format!("has {path}, which no job wrote; choose a place of its own for the result")
+        }
+    };
+    Err(ExportError::refused(url, reason))
 }
 
 fn among_tables(url: &str, lake_url: &str) -> ExportError {
@@ -320,10 +342,21 @@ impl Staging {
         }
     }
 
-    pub(crate) async fn publish(self, manifest: Bytes, overwrite: bool) -> Result<(), ExportError> {
+    /// Looks at its place, and refuses where it may not be replaced; nothing is visible.
+    pub(crate) async fn ready(
+        self,
+        manifest: Bytes,
+        overwrite: bool,
+        run_id: &str,
+    ) -> Result<Ready, ExportError> {
+        let url = self.url().to_owned();
+        let may_replace = |files: &[String]| may_replace(&url, files, overwrite, run_id);
         match self {
-            Staging::Folder(staging) => staging.publish(&manifest, overwrite),
-            Staging::Bucket(staging) => staging.publish(manifest, overwrite).await,
+            Staging::Folder(staging) => staging.ready(&manifest, may_replace).map(Ready::Folder),
+            Staging::Bucket(staging) => staging
+                .ready(manifest, may_replace)
+                .await
+                .map(Ready::Bucket),
         }
     }
 
@@ -334,6 +367,23 @@ impl Staging {
                 staging.discard_file(file).await;
             }
             staging.discard().await;
+        }
+    }
+}
+
+impl Ready {
+    /// Makes it visible, where its place is still as it was seen.
+    pub(crate) async fn publish(self) -> Result<(), ExportError> {
+        match self {
+            Ready::Folder(ready) => ready.publish(),
+            Ready::Bucket(ready) => ready.publish().await,
+        }
+    }
+
+    /// Nothing of it remains.
+    pub(crate) async fn discard(self) {
+        if let Ready::Bucket(ready) = self {
+            ready.discard().await;
         }
     }
 }

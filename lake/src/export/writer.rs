@@ -13,7 +13,7 @@ use parquet::file::properties::WriterProperties;
 
 use super::ExportError;
 use super::names::{attempt, file, folder};
-use super::target::{Manifest, ManifestFile, StagedFile, Staging, Target};
+use super::target::{Manifest, ManifestFile, Ready, StagedFile, Staging, Target};
 use crate::query::output::{csv, ndjson, unique_names};
 
 /// A file is ended when it is this large: well read in parallel, and few requests.
@@ -291,17 +291,17 @@ impl Exporter {
         (self.done.rows, self.done.bytes)
     }
 
-    /// Ends the result and makes it visible. `manifest` is completed with what was
-    /// written. A result without rows has one file of its columns alone, except as
-    /// JSON, where there would be nothing in it.
+    /// Ends the result, which nobody sees yet, and looks at its place. `manifest` is
+    /// completed with what was written. A result without rows has one file of its columns
+    /// alone, except as JSON, where there would be nothing in it.
     ///
     /// # Errors
-    /// Then nothing is visible.
-    pub async fn publish(
+    /// Where it cannot be written, or its place is taken; nothing of it remains.
+    pub async fn finish(
         mut self,
         mut manifest: Manifest,
         overwrite: bool,
-    ) -> Result<Exported, ExportError> {
+    ) -> Result<Finished, ExportError> {
         let ended = async {
             if self.done.rows == 0 && self.folders.is_empty() && self.format != ExportFormat::Json {
                 self.current = Some(self.open_file(String::new()).await?);
@@ -318,14 +318,41 @@ impl Exporter {
         manifest.files.clone_from(&self.done.files);
         let text = serde_json::to_vec_pretty(&manifest)
             .map_err(|error| ExportError::Internal(error.to_string()))?;
-        self.staging.publish(text.into(), overwrite).await?;
-        Ok(self.done)
+        let ready = self.staging.ready(text.into(), overwrite, &self.run_id);
+        Ok(Finished {
+            ready: ready.await?,
+            done: self.done,
+        })
     }
 
     /// Gives up; nothing remains.
     pub async fn discard(self) {
         let in_work = self.current.map(|current| current.file);
         self.staging.discard(in_work).await;
+    }
+}
+
+/// A result that is whole and that nobody sees.
+pub struct Finished {
+    ready: Ready,
+    done: Exported,
+}
+
+impl Finished {
+    /// Makes it visible, unless another run has published in its place since it was
+    /// finished.
+    ///
+    /// # Errors
+    /// [`ExportError::Overtaken`], or where the place cannot be written. Then nothing of
+    /// it is visible, unless only the answer of the storage was lost.
+    pub async fn publish(self) -> Result<Exported, ExportError> {
+        self.ready.publish().await?;
+        Ok(self.done)
+    }
+
+    /// Gives up; nothing remains.
+    pub async fn discard(self) {
+        self.ready.discard().await;
     }
 }
 
@@ -393,4 +420,75 @@ fn internal(error: arrow::error::ArrowError) -> ExportError {
 
 fn parquet(error: parquet::errors::ParquetError) -> ExportError {
     ExportError::Internal(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Int64Array;
+    use arrow::datatypes::Field;
+
+    use super::*;
+    use crate::S3Options;
+
+    const RUNS: [&str; 4] = [
+        "0190163d-8694-739b-aea5-966c26f8ad90",
+        "0190163d-8694-739b-aea5-966c26f8ad91",
+        "0190163d-8694-739b-aea5-966c26f8ad92",
+        "0190163d-8694-739b-aea5-966c26f8ad93",
+    ];
+
+    /// A result of one row that is whole, by that run.
+    async fn finished(target: &Target, run: usize, overwrite: bool) -> Finished {
+        let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)]));
+        let rows = vec![Arc::new(Int64Array::from(vec![run as i64])) as ArrayRef];
+        let rows = RecordBatch::try_new(Arc::clone(&schema), rows).expect("a row");
+        let mut exporter = Exporter::begin(target, ExportFormat::Csv, &schema, &[], RUNS[run])
+            .expect("a result begins");
+        exporter.write(&rows).await.expect("written");
+        let manifest = Manifest {
+            run_id: RUNS[run].to_owned(),
+            ..Manifest::default()
+        };
+        let finished = exporter.finish(manifest, overwrite).await;
+        finished.expect("whole, and its place may be taken")
+    }
+
+    /// The run whose result is there; nothing else is.
+    async fn there(target: &Target) -> String {
+        let manifest = target.manifest().await.expect("read").expect("a result");
+        let besides = target.besides(&manifest).await.expect("listed");
+        assert_eq!(besides, [""; 0], "files that no result lists");
+        manifest.run_id
+    }
+
+    #[tokio::test]
+    async fn of_two_whole_results_for_one_place_the_first_published_stays() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("out").display().to_string();
+        let in_folder = Target::open(&path, &S3Options::default(), "lake").expect("a target");
+        for target in [in_folder, Target::in_memory()] {
+            let early = finished(&target, 0, false).await;
+            let late = finished(&target, 1, false).await;
+            early.publish().await.expect("the place is free");
+            let refused = late.publish().await;
+            assert!(
+                matches!(refused, Err(ExportError::Overtaken { .. })),
+                "{refused:?}"
+            );
+            assert_eq!(there(&target).await, RUNS[0]);
+
+            // Both may replace what they saw, and it is no longer there for the second.
+            let asleep = finished(&target, 2, true).await;
+            let awake = finished(&target, 3, true).await;
+            awake.publish().await.expect("it is as it was seen");
+            let refused = asleep.publish().await;
+            assert!(
+                matches!(refused, Err(ExportError::Overtaken { .. })),
+                "{refused:?}"
+            );
+            assert_eq!(there(&target).await, RUNS[3]);
+        }
+        let names = std::fs::read_dir(folder.path()).expect("a folder");
+        assert_eq!(names.count(), 1, "nothing is left beside the result");
+    }
 }

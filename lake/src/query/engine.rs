@@ -57,6 +57,9 @@ pub struct QueryConfig {
     /// How long a query waits until the tail has reached the log's end, before it
     /// reads the rest from the log itself.
     pub tail_wait: Duration,
+    /// Whether joins sort both sides, which spills and takes longer, rather than keep the
+    /// smaller one in memory.
+    pub sorted_joins: bool,
     /// Who runs prepared queries; `None` for this process. Others run here always.
     pub cluster: Option<Arc<dyn Cluster>>,
 }
@@ -72,6 +75,7 @@ impl Default for QueryConfig {
             max_concurrent: 8,
             tail_bytes: 128 << 20,
             tail_wait: Duration::from_secs(1),
+            sorted_joins: false,
             cluster: None,
         }
     }

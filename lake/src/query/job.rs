@@ -9,6 +9,7 @@ use datafusion::common::Column;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Sort, SortExpr};
+use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::Statement as Ast;
@@ -83,6 +84,11 @@ impl Prepared {
         displayable(self.plan.as_ref()).indent(false).to_string()
     }
 
+    /// Whether a join keeps one of its sides in memory that could be sorted as well.
+    pub fn joins_by_hash(&self) -> bool {
+        has_hash_join(self.plan.as_ref())
+    }
+
     /// For watching it.
     pub fn counter(&self) -> ReadCounter {
         ReadCounter {
@@ -90,6 +96,11 @@ impl Prepared {
             over_there: self.cluster.is_some().then(|| self.read_over_there.clone()),
         }
     }
+}
+
+fn has_hash_join(plan: &dyn ExecutionPlan) -> bool {
+    let mut children = plan.children().into_iter();
+    plan.is::<HashJoinExec>() || children.any(|child| has_hash_join(child.as_ref()))
 }
 
 fn rows_read(plan: &dyn ExecutionPlan) -> u64 {

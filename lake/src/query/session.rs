@@ -38,11 +38,14 @@ pub(crate) fn base_state(
         .with_information_schema(true);
     // Each partition of a sort holds memory for its merge: there must be enough for all.
     let partitions = (config.memory_bytes / PARTITION_BYTES).clamp(1, session.target_partitions());
+    // DataFusion joins sorted sides in two partitions or more, never in one.
+    let partitions = partitions.max(1 + usize::from(config.sorted_joins));
     let for_merge = config.memory_bytes / (8 * partitions);
     session = session
         .with_target_partitions(partitions)
         .with_sort_spill_reservation_bytes(for_merge.min(SORT_MERGE_BYTES));
     let options = session.options_mut();
+    options.optimizer.prefer_hash_join = !config.sorted_joins;
     options.execution.time_zone = Some("UTC".to_owned());
     // Columns are Utf8 in lake and tail; a mix would have to be converted.
     options.execution.parquet.schema_force_view_types = false;

@@ -14,6 +14,7 @@ use crate::step::AlertStep;
 /// What every key begins with.
 const PREFIX: &str = "rules:";
 const CLOCK: &str = "rules:clock";
+const ENDED: &str = "rules:ended";
 
 /// Ids of rules have no colon, so that subjects may.
 pub(super) fn episode(rule: &str, subject: &str) -> String {
@@ -41,9 +42,15 @@ impl Engine {
             let merging = self.windows.get(&key).map(Merging::encode);
             cells.push((window(rule.id(), key.0, &key.2), merging));
         }
-        if std::mem::take(&mut self.dirty.clock) {
-            let clock = Bytes::copy_from_slice(&self.clock_us.to_le_bytes());
-            cells.push((CLOCK.to_owned(), Some(clock)));
+        let dirty = &mut self.dirty;
+        for (key, is_dirty, time_us) in [
+            (CLOCK, &mut dirty.clock, self.clock_us),
+            (ENDED, &mut dirty.ended, self.ended_us),
+        ] {
+            if std::mem::take(is_dirty) {
+                let time = Bytes::copy_from_slice(&time_us.to_le_bytes());
+                cells.push((key.to_owned(), Some(time)));
+            }
         }
         cells
     }
@@ -54,11 +61,10 @@ impl Engine {
         let Some(rest) = key.strip_prefix(PREFIX) else {
             return false;
         };
+        let time = value.try_into().map(i64::from_le_bytes).ok();
         let restored = match rest.split_once(':') {
-            None if key == CLOCK => value
-                .try_into()
-                .map(|bytes| self.clock_us = i64::from_le_bytes(bytes))
-                .ok(),
+            None if key == CLOCK => time.map(|time_us| self.clock_us = time_us),
+            None if key == ENDED => time.map(|time_us| self.ended_us = time_us),
             Some(("episode", rest)) => self.restore_episode(rest, value, out),
             Some(("window", rest)) => self.restore_window(rest, value),
             _ => None,

@@ -45,6 +45,8 @@ pub struct Engine {
     windows: BTreeMap<WindowKey, Merging>,
     /// The last multiple of [`TICK_US`] that the watermark passed.
     clock_us: i64,
+    /// Windows that end here or before have been evaluated: there is no going back.
+    ended_us: i64,
     dirty: Dirty,
 }
 
@@ -57,6 +59,7 @@ struct Dirty {
     episodes: HashSet<(RuleNo, CompactString)>,
     windows: BTreeSet<WindowKey>,
     clock: bool,
+    ended: bool,
     /// Cells of rules that are no longer there.
     gone: Vec<String>,
 }
@@ -84,6 +87,7 @@ impl Engine {
             seen: HashMap::default(),
             windows: BTreeMap::new(),
             clock_us: i64::MIN,
+            ended_us: i64::MIN,
             dirty: Dirty::default(),
         }
     }
@@ -154,6 +158,24 @@ impl Engine {
             self.dirty.gone.push(cells::episode(rule.id(), &subject));
             if episode.phase == Phase::Raised {
                 out.push(abandoned(rule.id(), &subject, &episode));
+            }
+        }
+    }
+
+    /// Ends what goes on at fences that are no longer watched. `is_watched` is asked
+    /// with the subjects, `fence:device`.
+    pub fn end_at_fences(&mut self, is_watched: impl Fn(&str) -> bool, out: &mut Vec<AlertStep>) {
+        let rules = self.rules.clone();
+        for number in &rules.fences {
+            let rule = &rules.rules[*number as usize];
+            let open = self.open[*number as usize].keys();
+            let mut over: Vec<CompactString> = open
+                .filter(|subject| !is_watched(subject))
+                .cloned()
+                .collect();
+            over.sort_unstable();
+            for subject in over {
+                self.abandon(*number, rule, &subject, None, out);
             }
         }
     }
@@ -282,6 +304,9 @@ impl Engine {
 
     fn merge(&mut self, number: RuleNo, window: events::window::Window, fact: &PaneFact<'_>) {
         let pane = fact.pane;
+        if window.end_us <= self.ended_us {
+            return;
+        }
         let bit = 1_u32 << ((pane.start_us - window.start_us) / PANE_US);
         let key = (
             window.end_us,
@@ -326,13 +351,25 @@ impl Engine {
     fn tick(&mut self, tick_us: i64, out: &mut Vec<AlertStep>) {
         self.clock_us = tick_us;
         self.dirty.clock = true;
+        self.end_windows(tick_us, out);
+        let rules = self.rules.clone();
+        self.find_silent(&rules, tick_us, out);
+        self.give_up(&rules, tick_us, out);
+    }
+
+    /// Evaluates the windows of several minutes that end at `until_us` or before, and no
+    /// pane is added to them any more. Event time does this by itself; to be called where
+    /// it stands still and windows end by the clock.
+    pub fn end_windows(&mut self, until_us: i64, out: &mut Vec<AlertStep>) {
         let rules = self.rules.clone();
         while let Some(entry) = self.windows.first_entry() {
-            if entry.key().0 > tick_us {
+            if entry.key().0 > until_us {
                 break;
             }
             let (key, merging) = entry.remove_entry();
             self.dirty.windows.insert(key.clone());
+            self.dirty.ended |= key.0 > self.ended_us;
+            self.ended_us = self.ended_us.max(key.0);
             let rule = &rules.rules[key.1 as usize];
             if let Some(mut sample) =
                 samples::of_window(rule, &merging.merged, merging.free_flow_kmh)
@@ -342,8 +379,6 @@ impl Engine {
                 self.observe(key.1, rule, &sample, out);
             }
         }
-        self.find_silent(&rules, tick_us, out);
-        self.give_up(&rules, tick_us, out);
     }
 
     fn find_silent(&mut self, rules: &RuleSet, tick_us: i64, out: &mut Vec<AlertStep>) {
@@ -388,17 +423,27 @@ impl Engine {
                 .collect();
             over.sort_unstable();
             for (due_us, subject) in over {
-                let Some(mut episode) = self.open[number].remove(&subject) else {
-                    continue;
-                };
-                self.dirty
-                    .episodes
-                    .insert((number as RuleNo, subject.clone()));
-                if episode.phase == Phase::Raised {
-                    episode.last_us = due_us;
-                    out.push(abandoned(rule.id(), &subject, &episode));
-                }
+                self.abandon(number as RuleNo, rule, &subject, Some(due_us), out);
             }
+        }
+    }
+
+    /// Ends an episode, at `end_us` or when it was last heard of.
+    fn abandon(
+        &mut self,
+        number: RuleNo,
+        rule: &Rule,
+        subject: &CompactString,
+        end_us: Option<i64>,
+        out: &mut Vec<AlertStep>,
+    ) {
+        let Some(mut episode) = self.open[number as usize].remove(subject) else {
+            return;
+        };
+        self.dirty.episodes.insert((number, subject.clone()));
+        if episode.phase == Phase::Raised {
+            episode.last_us = end_us.unwrap_or(episode.last_us);
+            out.push(abandoned(rule.id(), subject, &episode));
         }
     }
 

@@ -10,6 +10,7 @@ pub(crate) mod emergencies;
 pub(crate) mod fences;
 pub(crate) mod health;
 pub(crate) mod ingest;
+pub(crate) mod jobs;
 pub(crate) mod lag;
 pub(crate) mod metrics;
 pub(crate) mod root;

@@ -34,7 +34,7 @@ const AHEAD_US: i64 = 24 * 60 * PANE_US;
     get, path = "/api/windows/{kind}", tag = "now",
     params(
         ("kind" = String, Path, description = "segment, cell, station or city"),
-        ("key" = Option<String>, Query, description = "Only this segment id, H3 cell, `station:reading`, or `speed` for the city"),
+        ("key" = Option<String>, Query, description = "Only this segment id, H3 cell, `station:reading` (a reading, or `extra.NAME` of a sensor of its own), or `speed` for the city"),
         ("size" = Option<String>, Query, description = "1m (the default), 5m, 15m, or 5m/1m for sliding windows"),
         ("from" = Option<String>, Query, description = "Windows that begin at this instant or later (RFC 3339); 20 minutes before `to`, or ago, where it is not given"),
         ("to" = Option<String>, Query, description = "Windows that begin before this instant (RFC 3339)"),

@@ -1,8 +1,9 @@
 //! The live paths: shapes, aliases, and how wrong requests are told.
 
-use crate::common::{start, update, vehicle};
+use crate::common::{Jobs, Setup, start, start_with, update, vehicle};
 use hot_store::Kind;
 use serde_json::{Value, json};
+use serving_api::{JobProgress, ScheduledJob};
 
 #[tokio::test]
 async fn vehicles_are_a_bare_array_under_all_their_names() {
@@ -297,4 +298,34 @@ async fn vehicles_in_a_box() {
             .is_some_and(|detail| detail.contains("bbox") && detail.contains("south at most north")),
         "{problem}"
     );
+}
+
+#[tokio::test]
+async fn scheduled_jobs_say_how_far_they_are() {
+    let running = ScheduledJob {
+        name: "daily".into(),
+        schedule: "0 3 * * *".into(),
+        timezone: "UTC".into(),
+        state: "running".into(),
+        last_run: None,
+        next_run: Some("2026-03-03T03:00:00Z".into()),
+        progress: Some(JobProgress {
+            rows_read: 5_000,
+            rows_written: 20,
+        }),
+    };
+    let server = start_with(Setup {
+        jobs: Jobs(vec![running]),
+        ..Setup::default()
+    })
+    .await;
+    let (status, body) = server.get_json("/api/jobs").await;
+    let expected = json!([{
+        "name": "daily", "schedule": "0 3 * * *", "timezone": "UTC", "state": "running",
+        "last_run": null, "next_run": "2026-03-03T03:00:00Z",
+        "progress": {"rows_read": 5_000, "rows_written": 20}
+    }]);
+    assert_eq!((status, body), (200, expected));
+    let (status, body) = server.get_json("/api/jobs?limit=1").await;
+    assert_eq!(status, 422, "{body}");
 }

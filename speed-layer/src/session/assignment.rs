@@ -10,7 +10,6 @@ use tracing::info;
 use super::{OWNER, Session};
 use crate::alert_outbox::NOTED;
 use crate::error::Error;
-use crate::lag;
 use crate::outbox::{OUTBOX, Outbox};
 use crate::progress::{Progress, Start};
 use crate::state::{CLOSED, combined_cells_of, learned_cells_of, shared_cells_of};
@@ -29,10 +28,10 @@ impl Session<'_> {
         self.state.restore_combined(&city);
         if partitions.contains(&self.first) {
             self.open_outbox(&city).await?;
-            let learned = learned_cells_of(&self.first);
-            let learned = self.deps.hot.cells(OWNER, &learned).await?;
-            self.state.restore_learned(&learned);
         }
+        let learned = learned_cells_of(&self.first);
+        let learned = self.deps.hot.cells(OWNER, &learned).await?;
+        self.state.restore_learned(&learned);
         self.refresh_configuration();
         let mut starts = Vec::with_capacity(partitions.len());
         let note_of = |cells: &[(String, Bytes)]| {
@@ -128,11 +127,11 @@ impl Session<'_> {
         for partition in partitions {
             self.state.revoke(partition);
             self.progress.remove(partition);
-            lag::forget(partition);
         }
         if partitions.contains(&self.first) {
             self.outbox = None;
         }
+        self.reached.set(self.progress.places());
         self.consumer.release(partitions).await?;
         self.observations.set_own(self.progress.partitions());
         Ok(())

@@ -1,6 +1,7 @@
 //! The shell: poll the log, fold, apply to the hot store.
 
 mod assignment;
+mod decoding;
 mod writing;
 
 use std::collections::HashMap;
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use event_log::registry::Registry;
-use event_log::{Consumer, EventLog, Polled, Records};
+use event_log::{Consumer, EventLog, Polled};
 use events::backoff::Backoff;
 use events::health::{Health, HealthBoard};
 use events::{Stream, Topic, TopicNames, TopicPartition};
@@ -21,12 +22,13 @@ use streets::StreetNetwork;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use self::decoding::{Decoded, Decoding};
 use self::writing::{CombinedLane, Round, TrailLane};
 use crate::alert_outbox::AlertOutbox;
 use crate::config::SpeedConfig;
 use crate::error::Error;
 use crate::fence_feed::{FenceFeed, place_of_vehicle};
-use crate::lag;
+use crate::lag::{self, Reached};
 use crate::observer::{Observations, Observer};
 use crate::outbox::Outbox;
 use crate::progress::AllProgress;
@@ -45,6 +47,9 @@ const RUN_AHEAD: Duration = Duration::from_secs(1);
 const BEHIND_RECORDS: i64 = 10_000;
 /// Vehicles with fences around them that are asked for in one read.
 const ANCHORS_AT_ONCE: usize = 1_000;
+
+/// Vehicles whose stored values are looked up in one second.
+const RECALLED_AT_ONCE: usize = 5_000;
 
 /// What the speed layer works on.
 #[derive(Clone)]
@@ -72,9 +77,14 @@ pub struct Deps {
 pub async fn run(deps: Deps, shutdown: CancellationToken) -> Result<(), Error> {
     deps.health.report(COMPONENT, Health::Starting);
     let mut backoff = Backoff::new();
+    let reached = Reached::default();
+    let _gauges = reached.watch(
+        deps.log.clone(),
+        streams(&deps.topics).into_keys().collect(),
+    );
     loop {
         let opened = tokio::select! {
-            opened = Session::open(&deps, &mut backoff) => opened,
+            opened = Session::open(&deps, &reached, &mut backoff) => opened,
             () = shutdown.cancelled() => return Ok(()),
         };
         let error = match opened {
@@ -121,6 +131,8 @@ pub(crate) fn first_partition(topics: &TopicNames) -> TopicPartition {
 /// stored, so memory and store cannot drift apart.
 struct Session<'a> {
     deps: &'a Deps,
+    /// For the gauges of lag.
+    reached: &'a Reached,
     backoff: &'a mut Backoff,
     consumer: Box<dyn Consumer>,
     streams: HashMap<Topic, Stream>,
@@ -138,11 +150,14 @@ struct Session<'a> {
     unsaid: Vec<AlertStep>,
     rules_version: Option<u64>,
     fence_feed: FenceFeed,
+    decoding: Option<Decoding>,
     in_flight: Option<InFlight>,
     /// What is stored when the vehicles are written that still wait.
     round: Option<Round>,
     combined: CombinedLane,
     trails: TrailLane,
+    /// How many values both lanes had to write at the last tick.
+    slow_found: usize,
     wrote_at: Instant,
     trails_at: Instant,
     /// As of the last tick.
@@ -151,7 +166,11 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    async fn open(deps: &'a Deps, backoff: &'a mut Backoff) -> Result<Self, Error> {
+    async fn open(
+        deps: &'a Deps,
+        reached: &'a Reached,
+        backoff: &'a mut Backoff,
+    ) -> Result<Self, Error> {
         deps.hot.ping().await?;
         let streams = streams(&deps.topics);
         let first = first_partition(&deps.topics);
@@ -173,6 +192,7 @@ impl<'a> Session<'a> {
         let consumer = deps.log.subscribe(OWNER, &topics).await?;
         Ok(Self {
             deps,
+            reached,
             backoff,
             consumer,
             streams,
@@ -186,10 +206,12 @@ impl<'a> Session<'a> {
             alerts_noted: Bytes::new(),
             unsaid: Vec::new(),
             rules_version: None,
+            decoding: None,
             in_flight: None,
             round: None,
             combined: CombinedLane::default(),
             trails: TrailLane::default(),
+            slow_found: 0,
             wrote_at: Instant::now(),
             trails_at: Instant::now(),
             is_behind: false,
@@ -212,8 +234,22 @@ impl<'a> Session<'a> {
                     self.written(written?);
                 }
                 _ = tick.tick(), if !is_tick_due => is_tick_due = true,
-                polled = self.consumer.poll(patience), if may_read => {
-                    self.handle(polled?, shutdown).await?;
+                decoded = Decoding::finished(&mut self.decoding) => {
+                    self.decoding = None;
+                    // What has come meanwhile is decoded while this is folded.
+                    let next = match may_read {
+                        true => self.consumer.poll(Duration::ZERO).await?,
+                        false => Polled::Nothing,
+                    };
+                    let rebalanced = self.decode(next);
+                    // A replay folds them with all that was written before they were appended.
+                    self.refresh_configuration();
+                    decoded.into_iter().for_each(|decoded| self.fold(decoded));
+                    self.rebalance(rebalanced, shutdown).await?;
+                }
+                polled = self.consumer.poll(patience), if may_read && self.decoding.is_none() => {
+                    let rebalanced = self.decode(polled?);
+                    self.rebalance(rebalanced, shutdown).await?;
                 }
             }
             if self.in_flight.is_some() {
@@ -253,8 +289,10 @@ impl<'a> Session<'a> {
     /// Goes on with what people configured as it is now.
     fn refresh_configuration(&mut self) {
         self.refresh_rules();
-        self.fence_feed
-            .catch_up(&self.deps.fences, self.state.fences_mut());
+        let fences = self.state.fences_mut();
+        if self.fence_feed.catch_up(&self.deps.fences, fences) {
+            self.state.end_unwatched_fences();
+        }
     }
 
     /// Goes on with the rules as they are now.
@@ -287,16 +325,46 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    async fn handle(&mut self, polled: Polled, shutdown: &CancellationToken) -> Result<(), Error> {
-        match polled {
-            Polled::Nothing => {}
-            Polled::Records(all) => {
-                // A replay folds them with all that was written before they were appended.
-                self.refresh_configuration();
-                for records in all {
-                    self.fold(records);
-                }
+    /// Looks up what vehicles say of themselves that are to be shown and have said nothing
+    /// since the restart: they fell silent, or all their fixes are bad.
+    async fn recall_vehicles(&mut self) -> Result<(), Error> {
+        let (devices, ids): (Vec<_>, Vec<_>) = self
+            .state
+            .take_unknown(RECALLED_AT_ONCE)
+            .into_iter()
+            .unzip();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let values = self.deps.hot.get_many(Kind::Vehicle, &ids).await?;
+        for (device, entry) in devices.into_iter().zip(values) {
+            if let Some(entry) = entry {
+                self.state.recall(device, &entry.value);
             }
+        }
+        Ok(())
+    }
+
+    /// Begins to decode what is records, and gives back what is not.
+    fn decode(&mut self, polled: Polled) -> Polled {
+        let Polled::Records(all) = polled else {
+            return polled;
+        };
+        let stream = |topic: &Topic| self.streams.get(topic).copied();
+        let all = all.into_iter();
+        let all = all.filter_map(|records| Some((stream(&records.partition.topic)?, records)));
+        self.decoding = Some(Decoding::start(all.collect()));
+        Polled::Nothing
+    }
+
+    /// Nothing may be on its way into the state then.
+    async fn rebalance(
+        &mut self,
+        polled: Polled,
+        shutdown: &CancellationToken,
+    ) -> Result<(), Error> {
+        match polled {
+            Polled::Nothing | Polled::Records(_) => {}
             // Ready to take over from others.
             Polled::Assigned(partitions) if partitions.is_empty() => self.ready(),
             Polled::Assigned(partitions) => self.assign(&partitions, shutdown).await?,
@@ -312,17 +380,18 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn fold(&mut self, records: Records) {
+    fn fold(&mut self, records: Decoded) {
         let Some(progress) = self.progress.get_mut(&records.partition) else {
             return;
         };
         progress.began(records.from);
         let mut undecodable = 0;
-        for record in &records.records {
+        for record in records.events {
+            progress.appended_at_us = record.appended_at_us;
             if progress.passes(record.offset) {
                 self.state.caught_up(progress.slot);
             }
-            match events::decode(progress.stream, &record.value, record.appended_at_us) {
+            match record.event {
                 Ok(event) => {
                     self.state
                         .fold(progress.slot, event, record.offset, record.appended_at_us);
@@ -333,9 +402,6 @@ impl<'a> Session<'a> {
                     debug!(partition = %records.partition, offset = record.offset, %error, "skipped a record");
                 }
             }
-        }
-        if let Some(last) = records.records.last() {
-            progress.appended_at_us = last.appended_at_us;
         }
         if progress.passes(records.next) {
             self.state.caught_up(progress.slot);
@@ -358,13 +424,15 @@ impl<'a> Session<'a> {
         self.state.drop_closed();
         self.refresh_configuration();
         self.locate_anchors().await?;
+        self.recall_vehicles().await?;
         let now_us = now_us();
         let places = self.progress.places();
         self.alerts
             .tick(places.map(|place| (place.partition, place.position)));
         // Not newer than what the checkpoints of this tick follow from.
         self.alerts_noted = self.alerts.note();
-        let lags = lag::publish(self.progress.places(), self.state.ends(), now_us);
+        self.reached.set(self.progress.places());
+        let lags = lag::values(self.progress.places(), self.state.ends(), now_us);
         // Where the last second's are not all written yet, these wait for the next.
         if self.is_combined_written() {
             self.combined.updates.extend(lags);
@@ -375,6 +443,7 @@ impl<'a> Session<'a> {
         if self.trails.is_written() && self.are_trails_due() {
             self.drain_trails();
         }
+        self.measure_slow();
         self.state.look_for_silence(now_us);
         self.state.pass_idle_time();
         self.published.publish(&self.state);

@@ -18,8 +18,12 @@ use crate::write::{Write, Written};
 
 /// The longest that the last write may take when the process is to stop.
 const LAST_WRITE: Duration = Duration::from_secs(3);
-/// Values of both lanes in one write: what moves is not kept waiting by what does not.
-const SLOW_AT_ONCE: usize = 1_000;
+/// What is found once a second is written over so much of the second, evenly: what moves
+/// is not kept waiting by what does not, and the rest is left for writes that took long.
+const SLOW_OVER: Duration = Duration::from_millis(750);
+/// Values of both lanes in one write, at least and at most.
+const SLOW_AT_LEAST: usize = 100;
+const SLOW_AT_MOST: usize = 1_000;
 /// The same while the log is behind: fewer and larger writes, but none that takes much
 /// memory.
 const SLOW_BEHIND: usize = 2_000;
@@ -256,12 +260,25 @@ impl Session<'_> {
     pub(super) fn write(&mut self, shutdown: &CancellationToken) {
         let slow = match self.is_behind {
             true => SLOW_BEHIND,
-            false => SLOW_AT_ONCE,
+            false => self.slow_share(),
         };
         let due = self.progress.due(CHECKPOINTS_AT_ONCE);
         let write = self.next_write(&due, slow);
         self.wrote_at = Instant::now();
         self.in_flight = Some(write.start(self.deps, shutdown));
+    }
+
+    /// Notes how much both lanes have to write until the next tick.
+    pub(super) fn measure_slow(&mut self) {
+        let combined = self.combined.updates.len() + self.state.combined_due();
+        self.slow_found = combined + self.trails.grown.len();
+    }
+
+    /// What of it falls on the time since the last write.
+    fn slow_share(&self) -> usize {
+        let passed = self.wrote_at.elapsed().as_secs_f64() / SLOW_OVER.as_secs_f64();
+        let share = (self.slow_found as f64 * passed) as usize;
+        share.clamp(SLOW_AT_LEAST, SLOW_AT_MOST)
     }
 
     /// Waits for the write that is under way.

@@ -220,6 +220,59 @@ fn the_last_device_of_a_partition_falls_silent_by_the_clock() {
 }
 
 #[test]
+fn the_last_windows_of_a_recording_are_judged_by_the_clock() {
+    let document = json!({
+        "id": "busy", "name": "Busy", "severity": "Low", "comparison": ">", "threshold": 10,
+        "source": {"window": "city", "aggregate": "mean", "size": "5m"},
+    });
+    let rule = Rule::new(RuleDocument::from_value(&document).unwrap()).unwrap();
+    let rules = Arc::new(RuleSet::new([Arc::new(rule)]));
+    let id = TopicPartition::new("gps_data", 0);
+    let start = |cells: &[(String, Bytes)], city: &[(String, Bytes)]| {
+        let mut state = new_state();
+        state.set_rules(rules.clone());
+        state.restore_combined(city);
+        let slot = state.assign(&id, Stream::GpsData, cells);
+        (state, slot)
+    };
+    let look = |state: &mut State, at_s: i64, end: i64| {
+        let observation = Observation {
+            at_us: NOW_US + at_s * SECOND_US,
+            ends: [(id.clone(), end)].into(),
+            ..Observation::default()
+        };
+        state.observe(observation, true);
+        let steps = state.combine(NOW_US).into_iter();
+        steps
+            .map(|step| (step.status, step.at_us))
+            .collect::<Vec<_>>()
+    };
+    let (mut state, slot) = start(&[], &[]);
+    fold(&mut state, slot, &[fix(1, 0, 30.0)], 0);
+    state.reached(slot, 1);
+    // The window ends after 100 s; 60 s are waited for what is late, 10 s until the
+    // partition counts as idle.
+    assert_eq!(look(&mut state, 165, 1), []);
+    let raised = [(Status::Raised, NOW_US + 100 * SECOND_US)];
+    assert_eq!(look(&mut state, 175, 1), raised);
+    assert_eq!(look(&mut state, 185, 1), [], "once");
+
+    // It goes on: the window has been judged, the next one has not.
+    let goes_on = [fix(1, 60, 90.0), fix(1, 130, 5.0), fix(1, 700, 5.0)];
+    let mut cells = Cells::default();
+    cells.checkpoint(&mut state, slot);
+    let city = state.combined_cells(&id).into_iter();
+    let city: Vec<_> = city
+        .filter_map(|cell| Some((cell.key, cell.value?)))
+        .collect();
+    let (mut state, slot) = start(&cells.all(), &city);
+    fold(&mut state, slot, &goes_on, 1);
+    state.reached(slot, 4);
+    let cleared = [(Status::Cleared, NOW_US + 400 * SECOND_US)];
+    assert_eq!(look(&mut state, 186, 4), cleared);
+}
+
+#[test]
 fn rules_are_changed_while_records_are_folded() {
     let fixes = TopicPartition::new("gps_data", 0);
     let mut state = new_state();
@@ -263,4 +316,40 @@ fn reports_of_one_incident_from_two_partitions_are_merged() {
     assert_eq!(said[0].rule, "merged-incidents");
     assert_eq!(said[0].sources, ["i0", "i1"]);
     assert!(state.combine(NOW_US).is_empty());
+}
+
+#[test]
+fn rules_over_fixes_know_the_free_flow_that_was_learned() {
+    let streets = StreetNetwork::gothenburg();
+    let segment = &streets.segments()[0];
+    let middle = segment.line[segment.line.len() / 2];
+    let document = json!({
+        "id": "slow", "name": "Slow", "severity": "Low", "comparison": "<", "threshold": 0.9,
+        "source": {"stream": "gps_data", "field": "free_flow / speed_limit"},
+    });
+    let rule = Rule::new(RuleDocument::from_value(&document).unwrap()).unwrap();
+    let mut learned = streets::FreeFlow::new(streets.clone());
+    for minute in 0..600 {
+        let index = streets.by_id(&segment.id).unwrap();
+        learned.observe(index, 1.0, minute * 60 * SECOND_US);
+    }
+    // Of every street: whichever the fix is matched to.
+    let (_, bytes) = learned.drain_changed().remove(0);
+    let bytes = Bytes::from(bytes);
+    let cells = streets.segments().iter();
+    let cells: Vec<_> = cells.map(|of| (of.id.to_string(), bytes.clone())).collect();
+    let said = |cells: &[(String, Bytes)]| {
+        let mut state = new_state();
+        state.set_rules(Arc::new(RuleSet::new([Arc::new(rule.clone())])));
+        let id = TopicPartition::new("gps_data", 0);
+        let slot = state.assign(&id, Stream::GpsData, &[]);
+        state.restore_learned(cells);
+        let mut event = fix(1, 0, 30.0);
+        if let Body::Gps(gps) = &mut event.body {
+            gps.location = middle;
+        }
+        fold(&mut state, slot, &[event], 0).len()
+    };
+    assert_eq!(said(&[]), 0, "it is the limit");
+    assert_eq!(said(&cells), 1);
 }

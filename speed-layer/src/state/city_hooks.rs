@@ -60,9 +60,12 @@ impl CityHooks {
     }
 
     /// The watermark of the group has come this far; windows that end before it
-    /// were handed in.
-    pub(crate) fn on_time(&mut self, group: Group, watermark_us: i64) {
-        self.engines[group as usize].on_time(watermark_us, &mut self.steps);
+    /// were handed in. Longer ones end by the clock where nothing more comes: those of a
+    /// recording that ends are judged, and one that goes on finds time where it was.
+    pub(crate) fn on_time(&mut self, group: Group, watermark_us: i64, clock_us: i64) {
+        let engine = &mut self.engines[group as usize];
+        engine.on_time(watermark_us, &mut self.steps);
+        engine.end_windows(clock_us, &mut self.steps);
     }
 
     /// All incidents that go on, each once; `heard_us` is when any, over or not,

@@ -59,18 +59,38 @@ pub(crate) struct Progress {
     pub(crate) idle_for_us: Option<i64>,
 }
 
-/// The watermark of a group: the least of those that are not idle. Where all are,
-/// time goes on by the clock until the window of the newest event is closed: a city
-/// that falls silent, or a recording that ends, keeps none open.
-pub(crate) fn combined_watermark(all: &[Progress]) -> i64 {
-    let busy = all.iter().filter(|p| p.idle_for_us.is_none());
-    let all_idle = || {
-        let newest_us = all.iter().map(|p| p.reached_us).max()?;
-        let watermark_us = all.iter().map(|p| p.watermark_us).max()?;
-        let silent_for_us = all.iter().filter_map(|p| p.idle_for_us).min()?;
-        let closed_us = pane_start(newest_us).saturating_add(PANE_US);
-        Some(watermark_us.saturating_add(silent_for_us).min(closed_us))
-    };
-    let busy = busy.map(|p| p.watermark_us).min();
-    busy.or_else(all_idle).unwrap_or(i64::MIN)
+/// How far event time has come in a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GroupTime {
+    /// The watermark that closes windows: the least of those that are not idle. Where all
+    /// are, time goes on by the clock until the window of the newest event is closed: a
+    /// city that falls silent, or a recording that ends, keeps none open.
+    pub(crate) watermark_us: i64,
+    /// The same for what is longer than one window: there the clock does not stop.
+    pub(crate) clock_us: i64,
+    /// The least of all partitions, idle or not.
+    pub(crate) least_us: i64,
+}
+
+impl GroupTime {
+    /// What the progress of its partitions amounts to.
+    pub(crate) fn of(all: &[Progress]) -> Self {
+        let busy = all.iter().filter(|p| p.idle_for_us.is_none());
+        let all_idle = || {
+            let newest_us = all.iter().map(|p| p.reached_us).max()?;
+            let watermark_us = all.iter().map(|p| p.watermark_us).max()?;
+            let silent_for_us = all.iter().filter_map(|p| p.idle_for_us).min()?;
+            let closed_us = pane_start(newest_us).saturating_add(PANE_US);
+            let clock_us = watermark_us.saturating_add(silent_for_us);
+            Some((clock_us.min(closed_us), clock_us))
+        };
+        let busy = busy.map(|p| p.watermark_us).min();
+        let both = busy.map(|us| (us, us)).or_else(all_idle);
+        let (watermark_us, clock_us) = both.unwrap_or((i64::MIN, i64::MIN));
+        Self {
+            watermark_us,
+            clock_us,
+            least_us: all.iter().map(|p| p.watermark_us).min().unwrap_or(i64::MIN),
+        }
+    }
 }

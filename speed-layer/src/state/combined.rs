@@ -14,7 +14,7 @@ use rules::PaneFact;
 use streets::{FreeFlow, SegmentIndex, StreetNetwork};
 
 use super::city_hooks::CityHooks;
-use super::closing::Closed;
+use super::closing::{Closed, GroupTime};
 use super::panes::{PaneKey, Partial, pane_start};
 use super::shared::{Group, Remote, Shared};
 use super::{age, is_live};
@@ -47,6 +47,8 @@ pub(crate) struct Observation {
     pub(crate) remotes: Vec<SharedCells>,
     /// What the combining process has stored.
     pub(crate) combined: Vec<(String, Bytes)>,
+    /// What it has learned about streets, where it was looked at.
+    pub(crate) learned: Option<Vec<(String, Bytes)>>,
 }
 
 /// A value that is to be written. It is made when its turn comes: all at once they would
@@ -87,7 +89,7 @@ pub(crate) struct Combined {
     /// Whether the levels are those of roads that were written before a restart.
     knows_levels: bool,
     /// Learned from closed windows.
-    free_flow: FreeFlow,
+    pub(crate) free_flow: FreeFlow,
     /// Changes to windows that had been dropped.
     pub(crate) missed: u64,
     /// Windows that changed after they were closed.
@@ -266,7 +268,7 @@ impl Combined {
     pub(crate) fn close_panes(
         &mut self,
         parts: &[&Shared],
-        watermarks_us: [(i64, i64); 2],
+        times: [GroupTime; 2],
         streets: &Streets,
         now_us: i64,
     ) {
@@ -277,7 +279,11 @@ impl Combined {
         let mut changed = std::mem::take(&mut self.unshown_panes);
         changed.extend(self.held_panes.drain());
         for group in Group::ALL {
-            let (watermark_us, passed_by_all_us) = watermarks_us[group as usize];
+            let GroupTime {
+                watermark_us,
+                clock_us,
+                least_us: passed_by_all_us,
+            } = times[group as usize];
             let parts: Vec<&Shared> = parts
                 .iter()
                 .filter(|part| Group::of(part.stream) == Some(group))
@@ -323,7 +329,7 @@ impl Combined {
                 .max(passed_us.min(until_us).saturating_sub(CORRECTED_FOR_US))
                 .min(until_us)
                 .max(dropped_us);
-            self.hooks.on_time(group, watermark_us);
+            self.hooks.on_time(group, watermark_us, clock_us);
         }
     }
 
@@ -364,6 +370,11 @@ impl Combined {
     /// Whether all that was due is shown.
     pub(crate) fn is_shown(&self) -> bool {
         self.due.is_empty()
+    }
+
+    /// How many values are due.
+    pub(crate) fn due(&self) -> usize {
+        self.due.len()
     }
 
     /// The next `most` of the values that are due, as they are now. `closed` is told of

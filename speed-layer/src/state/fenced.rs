@@ -102,6 +102,29 @@ impl FencedDevices {
         }
     }
 
+    /// Fences were removed or switched off: nobody is in them any more, and what went on
+    /// at them is over. Not an exit: nobody went anywhere. Its time is that of what it
+    /// ends, so it is the same step whenever it is found.
+    pub(crate) fn end_unwatched(
+        &mut self,
+        index: &FenceIndex,
+        (engine, steps): &mut (&mut Engine, &mut Vec<AlertStep>),
+    ) {
+        let dirty = &mut self.dirty;
+        self.inside.retain(|device_id, state| {
+            if state.forget_unwatched(|fence| index.is_watched(fence)) {
+                dirty.insert(device_id.clone());
+            }
+            !state.is_empty()
+        });
+        // Ids of fences and of devices may have colons.
+        let is_watched = |subject: &str| {
+            let mut ends = subject.match_indices(':');
+            ends.any(|(end, _)| index.is_watched(&subject[..end]))
+        };
+        engine.end_at_fences(is_watched, steps);
+    }
+
     /// A device was forgotten.
     pub(crate) fn on_forgotten(&mut self, device_id: &DeviceId) {
         if self.inside.remove(device_id).is_some() {

@@ -101,6 +101,68 @@ fn a_vehicle_that_enters_stays_and_leaves_raises_and_clears() {
 }
 
 #[test]
+fn what_went_on_at_a_fence_that_is_gone_is_over_without_another_fix() {
+    let id = TopicPartition::new("gps_data", 0);
+    let mut state = new_state();
+    let slot = state.assign(&id, Stream::GpsData, &[]);
+    let drive = [
+        fix(0, 0, INSIDE),
+        fix(1, 1, INSIDE),
+        fix(1, 20, OUTSIDE),
+        fix(0, 130, INSIDE),
+    ];
+    fold(&mut state, slot, &drive, 0);
+    let mut cells: BTreeMap<String, Bytes> = BTreeMap::new();
+    for cell in state.checkpoint(slot, NOW_US) {
+        cells.extend(cell.value.map(|value| (cell.key, value)));
+    }
+    let cells: Vec<_> = cells.into_iter().collect();
+    state.end_unwatched_fences();
+    assert!(state.take_alert_steps().is_empty(), "all are watched");
+
+    state.fences_mut().remove("yard");
+    state.end_unwatched_fences();
+    let steps = state.take_alert_steps();
+    let cleared = format!("{:?}", Status::Cleared);
+    let of = |rule: &str, device: &str| format!("geofence-{rule} yard:{device} {cleared}");
+    assert_eq!(
+        told(&steps),
+        [of("dwell", "t0"), of("enter", "t0"), of("exit", "t1")]
+    );
+    state.end_unwatched_fences();
+    assert!(state.take_alert_steps().is_empty(), "once");
+    // A fix where it was says nothing more.
+    assert!(told(&fold(&mut state, slot, &[fix(0, 140, INSIDE)], 4)).is_empty());
+
+    // Another that finds it gone when it starts says the same steps.
+    let mut next = new_state();
+    next.fences_mut().remove("yard");
+    next.assign(&id, Stream::GpsData, &cells);
+    let again = next.take_alert_steps();
+    let ids = |steps: &[AlertStep]| steps.iter().map(AlertStep::event_id).collect::<Vec<_>>();
+    let (mut first, mut second) = (ids(&steps), ids(&again));
+    first.sort_unstable();
+    second.sort_unstable();
+    assert_eq!(first, second);
+}
+
+#[test]
+fn a_fence_that_is_switched_off_ends_what_went_on_there() {
+    let mut state = new_state();
+    let slot = state.assign(&TopicPartition::new("gps_data", 0), Stream::GpsData, &[]);
+    fold(&mut state, slot, &[fix(0, 0, INSIDE)], 0);
+    let document = json!({"id": "yard", "name": "Yard", "enabled": false,
+        "shape": {"type": "circle", "center": [INSIDE, 57.7], "radius_m": 200}});
+    let fence = Fence::from_json(document.to_string().as_bytes()).unwrap();
+    state.fences_mut().put(Arc::new(fence), 0).unwrap();
+    state.end_unwatched_fences();
+    assert_eq!(
+        told(&state.take_alert_steps()),
+        [format!("geofence-enter yard:t0 {:?}", Status::Cleared)]
+    );
+}
+
+#[test]
 fn a_fence_for_cars_watches_connected_vehicles() {
     let mut state = new_state();
     let document = json!({"id": "cars", "name": "Cars", "vehicle_types": ["car"],

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use events::{Body, DeviceId, Event, Location};
+use fences::FenceIndex;
 use rules::{AlertStep, Engine, Fix, IncidentFact, Reading, RuleSet, SegmentFact};
 use tracks::{Accepted, Track};
 
@@ -43,6 +44,12 @@ impl PartitionHooks {
         self.engine.set_rules(rules, &mut self.steps);
     }
 
+    /// Fences were removed or switched off.
+    pub(crate) fn end_unwatched(&mut self, index: &FenceIndex) {
+        let mut rules = (&mut self.engine, &mut self.steps);
+        self.fenced.end_unwatched(index, &mut rules);
+    }
+
     /// A fix was believed; its track has taken it in.
     pub(crate) fn on_fix(
         &mut self,
@@ -54,12 +61,14 @@ impl PartitionHooks {
         if !fix.in_order {
             return;
         }
+        // Learned from the whole city's windows: that alone of what rules see of a fix does
+        // not follow from its partition, and is a little newer when it is folded again.
         let segment = fix.segment.map(|index| {
             let segment = at.streets.network().segment(index);
             SegmentFact {
                 id: &segment.id,
                 limit_kmh: segment.free_flow_kmh,
-                free_flow_kmh: segment.free_flow_kmh,
+                free_flow_kmh: at.free_flow.get(index),
             }
         });
         self.engine.on_fix(&Fix { event, segment }, &mut self.steps);

@@ -106,6 +106,9 @@ pub struct State {
     rate: city::EventRate,
     /// Vehicles that wait to be shown.
     moved: VecDeque<Device>,
+    /// Vehicles that are to be shown and of which no fix was believed since the restart:
+    /// what they say of themselves is in their stored values.
+    unknown: HashSet<Device>,
     /// The partition that was looked at for vehicles that fell silent.
     silence_turn: usize,
 }
@@ -127,6 +130,7 @@ impl State {
             counts: [Counts::default(); Stream::ALL.len()],
             rate: city::EventRate::default(),
             moved: VecDeque::new(),
+            unknown: HashSet::default(),
             silence_turn: 0,
         }
     }
@@ -143,6 +147,13 @@ impl State {
     /// The fences that are watched.
     pub fn fences_mut(&mut self) -> &mut FenceIndex {
         &mut self.fences.index
+    }
+
+    /// Fences were removed or switched off: what went on at them is over.
+    pub(crate) fn end_unwatched_fences(&mut self) {
+        for partition in self.partitions.iter_mut().flatten() {
+            partition.hooks.end_unwatched(&self.fences.index);
+        }
     }
 
     /// Vehicles with fences around them whose newest position this process did not
@@ -188,6 +199,7 @@ impl State {
             self.partitions.push(None);
             self.partitions.len() - 1
         });
+        partition.hooks.end_unwatched(&self.fences.index);
         partition.restored();
         // Before anything newer is folded: a break may lie between.
         let idle_us = self.idle_us();
@@ -214,6 +226,7 @@ impl State {
         if let Some(slot) = self.slots.remove(id) {
             self.partitions[slot as usize] = None;
             self.moved.retain(|device| device.at != slot);
+            self.unknown.retain(|device| device.at != slot);
             self.homes.retain(|_, home| *home != slot);
         }
     }
@@ -240,6 +253,7 @@ impl State {
             appended_at_us,
             Surroundings {
                 streets: &self.streets,
+                free_flow: &self.combined.free_flow,
                 hexagons: &mut self.hexagons,
                 fences: &mut self.fences,
             },
@@ -354,6 +368,9 @@ impl State {
     pub(crate) fn observe(&mut self, observation: Observation, is_combining: bool) {
         if !is_combining {
             self.restore_combined(&observation.combined);
+            if let Some(learned) = &observation.learned {
+                self.restore_learned(learned);
+            }
         }
         self.combined.observed(observation.ends, observation.at_us);
         for (id, stream, cells) in observation.remotes {
@@ -429,7 +446,7 @@ pub(crate) fn combined_cells_of(first: &TopicPartition) -> TopicPartition {
     TopicPartition::new(format!("{}#city", first.topic), first.partition)
 }
 
-/// Where it stores what it has learned, which only its successor reads.
+/// Where it stores what it has learned about streets.
 pub(crate) fn learned_cells_of(first: &TopicPartition) -> TopicPartition {
     TopicPartition::new(format!("{}#learned", first.topic), first.partition)
 }

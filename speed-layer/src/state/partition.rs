@@ -6,8 +6,9 @@ use bytes::Bytes;
 use compact_str::CompactString;
 use events::hexagons::{HexagonIndex, Hexagons, NO_HEXAGON};
 use events::window::PANE_US;
-use events::{Body, Event, Offset, Stream, TopicPartition, Weather};
+use events::{Body, Event, Offset, Stream, TopicPartition};
 use rules::RuleSet;
+use streets::FreeFlow;
 use tracks::{Accepted, DeviceSlot, Motion, Streets, Tracker, Verdict, hash64};
 
 use super::fenced::Fences;
@@ -80,6 +81,7 @@ pub(crate) struct Partition {
 /// What is not a partition's own: the ground on which its fixes are.
 pub(crate) struct Surroundings<'a> {
     pub(crate) streets: &'a Streets,
+    pub(crate) free_flow: &'a FreeFlow,
     pub(crate) hexagons: &'a mut Hexagons,
     pub(crate) fences: &'a mut Fences,
 }
@@ -129,14 +131,18 @@ impl Partition {
                     self.tracker
                         .judge(&event, offset, appended_at_us, watermark_us, at.streets);
                 match verdict {
-                    Verdict::Duplicate => counts.duplicates += 1,
-                    Verdict::NullIsland => counts.null_island += 1,
-                    Verdict::Inaccurate => counts.inaccurate += 1,
-                    Verdict::Teleport => counts.teleports += 1,
                     Verdict::Accepted(accepted) => {
                         return self.take_fix(event, accepted, appended_at_us, at, counts);
                     }
+                    Verdict::Duplicate => {
+                        counts.duplicates += 1;
+                        return Folded::Nothing;
+                    }
+                    Verdict::NullIsland => counts.null_island += 1,
+                    Verdict::Inaccurate => counts.inaccurate += 1,
+                    Verdict::Teleport => counts.teleports += 1,
                 }
+                self.show_doubted(&event.device_id);
                 Folded::Nothing
             }
             Body::Camera(_) | Body::Weather(_) | Body::Incident(_) => {
@@ -220,6 +226,23 @@ impl Partition {
         }
     }
 
+    /// A fix of the device was not believed, which is shown.
+    #[cold]
+    fn show_doubted(&mut self, device_id: &str) {
+        if let Some((slot, _)) = self.tracker.by_id(device_id) {
+            self.show(slot);
+        }
+    }
+
+    /// Something of the device is to be shown.
+    pub(crate) fn show(&mut self, slot: DeviceSlot) {
+        if let Some(track) = self.tracker.track_mut(slot)
+            && !std::mem::replace(&mut track.extra.is_unshown, true)
+        {
+            self.unshown.push(slot);
+        }
+    }
+
     fn take_message(
         &mut self,
         event: Event,
@@ -234,10 +257,9 @@ impl Partition {
         let start_us = super::panes::pane_start(event.timestamp_us);
         if start_us.saturating_add(PANE_US) <= watermark_us {
             counts.late += 1;
-        } else if let Body::Weather(weather) = &event.body {
+        } else if matches!(event.body, Body::Weather(_)) {
             let minute = self.shared.panes.minute_of(event.timestamp_us);
-            for (reading, value) in Weather::READINGS.iter().zip(weather.readings()) {
-                let Some(value) = value else { continue };
+            for (reading, value) in event.readings() {
                 let measured = Measured {
                     value,
                     device: hash64(0, id.as_bytes()),
@@ -245,7 +267,7 @@ impl Partition {
                     appended_at_us,
                     offset,
                 };
-                let key = PaneKey::station(&id, reading);
+                let key = PaneKey::station(&id, &reading);
                 self.shared
                     .panes
                     .add(minute, &key, &measured, &mut Place::default());
@@ -339,10 +361,8 @@ impl Partition {
         for slot in silent {
             if let Some(track) = self.tracker.track_mut(slot) {
                 track.extra.is_silent = true;
-                if !std::mem::replace(&mut track.extra.is_unshown, true) {
-                    self.unshown.push(slot);
-                }
             }
+            self.show(slot);
         }
     }
 

@@ -5,9 +5,9 @@ use events::time::format_rfc3339;
 use events::{Body, Event, Stream, TopicPartition};
 use hot_store::{Cell, Kind, Update};
 use rules::AlertStep;
-use tracks::{DeviceSlot, Ground, Track, TrailPoint};
+use tracks::{DeviceSlot, Ground, Motion, Track, TrailPoint};
 
-use super::closing::{Progress, combined_watermark};
+use super::closing::{GroupTime, Progress};
 use super::combined::{Combined, newest_of};
 use super::latest::Latest;
 use super::partition::{Extra, Partition, motion};
@@ -86,9 +86,38 @@ impl State {
             if let Some(partition) = self.partitions[usize::from(device.at)].as_mut() {
                 partition.shown(device.slot);
             }
+            let track = self.track(device);
+            if track.is_some_and(|track| track.extra.details.is_none()) {
+                self.unknown.insert(device);
+            }
             updates.extend(self.vehicle(device, now_us));
         }
         updates
+    }
+
+    /// Some of the vehicles that wait for [`State::recall`], at most so many.
+    pub(crate) fn take_unknown(&mut self, most: usize) -> Vec<(Device, String)> {
+        let some: Vec<Device> = self.unknown.iter().take(most).copied().collect();
+        let unknown = &mut self.unknown;
+        some.iter().for_each(|device| {
+            unknown.remove(device);
+        });
+        let id = |device| Some((device, self.track(device)?.device_id().to_string()));
+        some.into_iter().filter_map(id).collect()
+    }
+
+    /// What a vehicle said of itself, from its stored value: it is shown then, unless it
+    /// says something newer itself.
+    pub(crate) fn recall(&mut self, device: Device, value: &[u8]) {
+        if let Some(partition) = self.partitions[usize::from(device.at)].as_mut()
+            && let Some(track) = partition.tracker.track_mut(device.slot)
+            && track.extra.details.is_none()
+        {
+            track.extra.details = values::read_details(value);
+            if track.extra.details.is_some() {
+                partition.show(device.slot);
+            }
+        }
     }
 
     fn track(&self, device: Device) -> Option<&Track<Extra>> {
@@ -110,6 +139,9 @@ impl State {
             return None;
         }
         let location = track.location();
+        let state = motion(track, now_us, self.silent_after_us());
+        let is_silent = state == Motion::Silent;
+        let on_trip = track.trip_started_us().filter(|_| !is_silent);
         let value = values::Vehicle {
             vehicle_id: track.device_id(),
             latitude: location.latitude,
@@ -118,8 +150,10 @@ impl State {
             direction: track.heading_deg(),
             timestamp: format_rfc3339(track.order().0),
             last_moved: track.last_moved_us().map(format_rfc3339),
-            state: motion(track, now_us, self.silent_after_us()).name(),
-            trip_started_at: track.trip_started_us().map(format_rfc3339),
+            state: state.name(),
+            trip_started_at: on_trip.map(format_rfc3339),
+            last_trip: track.last_trip(is_silent).map(values::Trip::of),
+            bad_fixes: track.bad_fixes().map(values::BadFixes::of),
             distance_today_m: values::round1(track.distance_today_m()),
             road_id: track
                 .segment()
@@ -229,7 +263,7 @@ impl State {
         let newest_us = self.parts().iter().map(|part| part.appended_us_max()).max();
         let idle_us = self.idle_us();
         self.combined.look(newest_us.unwrap_or(i64::MIN), idle_us);
-        let watermarks_us = Group::ALL.map(|group| self.watermarks(group));
+        let times = Group::ALL.map(|group| self.time_of(group));
         let combined = &mut self.combined;
         for partition in self.partitions.iter_mut().flatten() {
             combined.collect_panes(&mut partition.shared);
@@ -242,7 +276,7 @@ impl State {
             &self.partitions,
             remotes.values().map(|remote| &remote.shared),
         );
-        combined.close_panes(&parts, watermarks_us, &self.streets, now_us);
+        combined.close_panes(&parts, times, &self.streets, now_us);
         let incidents = active_incidents(&parts, now_us);
         let heard_us = |id: &str| {
             let (latest, _) = newest_of(&parts, Stream::EmergencyIncidentData, id)?;
@@ -258,6 +292,11 @@ impl State {
     /// Whether all that [`State::combine`] found due is shown.
     pub(crate) fn is_combined_shown(&self) -> bool {
         self.combined.is_shown()
+    }
+
+    /// How many windows and roads are due.
+    pub(crate) fn combined_due(&self) -> usize {
+        self.combined.due()
     }
 
     /// The next `most` windows and roads that are due, as they are now. `closed` is told
@@ -340,8 +379,7 @@ impl State {
         i64::from(self.config.idle_s) * 1_000_000
     }
 
-    /// A group's watermark, and the least of all its partitions', idle or not.
-    fn watermarks(&self, group: Group) -> (i64, i64) {
+    fn time_of(&self, group: Group) -> GroupTime {
         let idle_us = self.idle_us();
         let parts = self.parts();
         let progress: Vec<Progress> = parts
@@ -349,8 +387,7 @@ impl State {
             .filter(|part| Group::of(part.stream) == Some(group))
             .map(|part| progress_of(part, &self.combined, idle_us))
             .collect();
-        let least_us = progress.iter().map(|part| part.watermark_us).min();
-        (combined_watermark(&progress), least_us.unwrap_or(i64::MIN))
+        GroupTime::of(&progress)
     }
 
     /// Every part of the city that is known, and its owner's counts of vehicles.

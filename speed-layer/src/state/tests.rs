@@ -202,6 +202,13 @@ impl Process {
     fn write(&mut self, store: &mut Store) {
         self.state.gather_vehicles();
         let mut updates = self.state.drain_vehicles(usize::MAX, NOW_US);
+        for (device, id) in self.state.take_unknown(usize::MAX) {
+            if let Some(value) = store.values.get(&(Kind::Vehicle, id)) {
+                self.state.recall(device, value);
+            }
+        }
+        self.state.gather_vehicles();
+        updates.extend(self.state.drain_vehicles(usize::MAX, NOW_US));
         let mut cells = Vec::new();
         if self.is_first && self.state.can_combine() {
             updates.extend(self.state.drain_latest(NOW_US));
@@ -318,13 +325,82 @@ fn bad_fixes_stay_off_the_map() {
     assert_eq!((counts.null_island, counts.teleports), (1, 1));
     let mut store = Store::default();
     process.flush(&mut store);
-    assert_eq!(store.json(Kind::Vehicle, "a").unwrap()["latitude"], 57.7001);
+    let vehicle = store.json(Kind::Vehicle, "a").unwrap();
+    assert_eq!(vehicle["latitude"], 57.7001);
+    assert_eq!(
+        vehicle["bad_fixes"],
+        serde_json::json!({"count": 2, "reason": "teleport", "timestamp": "2023-11-14T22:13:22Z"})
+    );
     let trail = store.json(Kind::Trail, "a").unwrap();
     assert_eq!(trail.as_array().unwrap().len(), 2);
     assert_eq!(
         store.json(Kind::Window, "city:speed:1699999980").unwrap()["count"],
         2
     );
+}
+
+#[test]
+fn a_bad_fix_is_shown_at_once_and_keeps_no_position_alive() {
+    let mut process = one(vec![
+        car("a", 0, 57.70, 11.97, 30.0),
+        car("a", 9, 0.0, 0.0, 30.0),
+    ]);
+    let mut shown = |until: usize, now_us: i64| {
+        process.fold_all(until);
+        process.state.gather_vehicles();
+        let update = process.state.drain_vehicles(usize::MAX, now_us).pop();
+        let update = update.expect("the vehicle");
+        let value: Value = serde_json::from_slice(&update.value.expect("a value")).unwrap();
+        (value, update.age_s)
+    };
+    let (good, _) = shown(1, NOW_US);
+    assert_eq!(good.get("bad_fixes"), None);
+    let (bad, age) = shown(2, APPENDED_US + 60 * SECOND_US);
+    assert_eq!(
+        (&bad["bad_fixes"]["reason"], &bad["timestamp"], age),
+        (&"null_island".into(), &good["timestamp"], 60)
+    );
+}
+
+#[test]
+fn a_bad_fix_is_shown_after_a_restart_too() {
+    let mut fix = car("a", 0, 57.70, 11.97, 30.0);
+    if let Body::Vehicle(vehicle) = &mut fix.body {
+        vehicle.make = Some("Volvo".into());
+        vehicle.year = Some(2024);
+    }
+    let log = logs(0, vec![fix, car("a", 9, 0.0, 0.0, 30.0)]);
+    let mut store = Store::default();
+    let mut process = begin(log.clone());
+    process.fold_all(1);
+    process.checkpoint(&mut store);
+    let before = store.json(Kind::Vehicle, "a").unwrap();
+    let mut process = Process::start(&store, log, process.at);
+    process.fold_all(2);
+    process.write(&mut store);
+    let mut after = store.json(Kind::Vehicle, "a").unwrap();
+    let bad = after.as_object_mut().unwrap().remove("bad_fixes");
+    assert_eq!((after, bad.unwrap()["count"].as_u64()), (before, Some(1)));
+}
+
+#[test]
+fn the_last_trip_is_shown_when_it_is_over() {
+    let stands = |at_s: i64| car("a", at_s, 57.7009, 11.97, 0.0);
+    let drive = [
+        car("a", 0, 57.70, 11.97, 30.0),
+        car("a", 10, 57.7009, 11.97, 30.0),
+        stands(100),
+    ];
+    let on_trip = stored(drive.clone()).json(Kind::Vehicle, "a").unwrap();
+    assert_eq!(on_trip["trip_started_at"], "2023-11-14T22:13:20Z");
+    assert_eq!(on_trip.get("last_trip"), None);
+    let over = stored(drive.into_iter().chain([stands(330)]));
+    let over = over.json(Kind::Vehicle, "a").unwrap();
+    assert_eq!(over.get("trip_started_at"), None);
+    let trip = serde_json::json!({
+        "started_at": "2023-11-14T22:13:20Z", "ended_at": "2023-11-14T22:13:30Z",
+    });
+    assert_eq!(over["last_trip"], trip);
 }
 
 #[test]
@@ -431,6 +507,30 @@ fn the_citys_weather_is_the_mean_of_its_stations() {
         (&city["temperature"], &city["condition"]),
         (&6.0.into(), &"Rain".into())
     );
+}
+
+#[test]
+fn each_sensor_of_a_station_has_windows_also_those_of_its_own() {
+    let weather = Weather {
+        humidity: Some(40.0),
+        ..Weather::default()
+    };
+    let says = |at_s: i64, co2: u32| {
+        let mut event = event("a", at_s, Body::Weather(Box::new(weather.clone())));
+        event.extra = Some(format!(r#"{{"co2":{co2},"note":"ok"}}"#).into());
+        event
+    };
+    let store = stored([says(0, 400), says(10, 500)]);
+    let windows: Vec<&str> = store
+        .values
+        .keys()
+        .filter(|(kind, _)| *kind == Kind::Window)
+        .map(|(_, id)| id.as_str())
+        .collect();
+    let of = |reading: &str| format!("station:a:{reading}:1699999980");
+    assert_eq!(windows, [of("extra.co2"), of("humidity")]);
+    let co2 = store.json(Kind::Window, &of("extra.co2")).unwrap();
+    assert_eq!((&co2["count"], &co2["mean"]), (&2.into(), &450.0.into()));
 }
 
 #[test]
@@ -768,7 +868,7 @@ proptest! {
                 at_us: APPENDED_US,
                 ends: ends.collect(),
                 remotes: remotes.collect(),
-                combined: Vec::new(),
+                ..Observation::default()
             };
             one.state.observe(observation, true);
             one.flush(&mut store);

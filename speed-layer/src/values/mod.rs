@@ -9,7 +9,7 @@ use serde::Serialize;
 
 pub(crate) use places::{Camera, CityWeather, IncidentValue, Station};
 pub(crate) use road::{Congestion, Level, Road, RoadWindow};
-pub(crate) use vehicle::{Vehicle, VehicleDetails, trail};
+pub(crate) use vehicle::{BadFixes, Trip, Vehicle, VehicleDetails, read_details, trail};
 
 /// An update with `value` as JSON.
 pub(crate) fn update(kind: Kind, id: &str, value: &impl Serialize) -> Update {

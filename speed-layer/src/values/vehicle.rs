@@ -1,9 +1,10 @@
 //! Vehicles and their trails.
 
-use events::Offset;
 use events::time::format_rfc3339;
+use events::{Body, Gps, Offset, Stream};
 use hot_store::{Kind, Update};
 use serde::Serialize;
+use serde_json::Value;
 use tracks::TrailPoint;
 
 use super::update;
@@ -25,6 +26,12 @@ pub(crate) struct Vehicle<'a> {
     /// When the trip that it is on began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) trip_started_at: Option<String>,
+    /// The last one that is over; of a silent vehicle the one that it was on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last_trip: Option<Trip>,
+    /// What was kept off the map.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) bad_fixes: Option<BadFixes>,
     /// Driven on the UTC day of the newest fix.
     pub(crate) distance_today_m: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,6 +39,40 @@ pub(crate) struct Vehicle<'a> {
     pub(crate) log_offset: Offset,
     #[serde(flatten)]
     pub(crate) details: VehicleDetails<'a>,
+}
+
+/// From setting off to the last movement.
+#[derive(Serialize)]
+pub(crate) struct Trip {
+    started_at: String,
+    ended_at: String,
+}
+
+impl Trip {
+    pub(crate) fn of(trip: tracks::Trip) -> Self {
+        Self {
+            started_at: format_rfc3339(trip.started_at_us),
+            ended_at: format_rfc3339(trip.ended_at_us),
+        }
+    }
+}
+
+/// The fixes that were not believed: how many, and of the last one why and when.
+#[derive(Serialize)]
+pub(crate) struct BadFixes {
+    count: u32,
+    reason: &'static str,
+    timestamp: String,
+}
+
+impl BadFixes {
+    pub(crate) fn of(bad: tracks::BadFixes) -> Self {
+        Self {
+            count: bad.count,
+            reason: bad.reason.name(),
+            timestamp: format_rfc3339(bad.at_us),
+        }
+    }
 }
 
 /// What the two vehicle streams add.
@@ -85,6 +126,36 @@ impl<'a> VehicleDetails<'a> {
             },
         }
     }
+}
+
+/// Reads what a vehicle says of itself from its stored value.
+pub(crate) fn read_details(value: &[u8]) -> Option<Details> {
+    let fields: Value = serde_json::from_slice(value).ok()?;
+    let text = |name: &str| Some(fields.get(name)?.as_str()?.into());
+    let body = match Stream::from_name(fields.get("stream")?.as_str()?)? {
+        Stream::GpsData => Body::Gps(Gps {
+            vehicle_type: text("vehicle_type"),
+            accuracy_m: fields.get("accuracy_m").and_then(Value::as_f64),
+            occupied: fields.get("occupied").and_then(Value::as_bool),
+            route_id: text("route_id"),
+            trip_id: text("trip_id"),
+            ..Gps::default()
+        }),
+        Stream::VehicleData => Body::Vehicle(events::Vehicle {
+            make: text("make"),
+            model: text("model"),
+            year: fields
+                .get("year")
+                .and_then(Value::as_i64)
+                .and_then(|year| i32::try_from(year).ok()),
+            fuel_type: text("fuel_type"),
+            ..events::Vehicle::default()
+        }),
+        _ => return None,
+    };
+    let mut details = None;
+    Details::renew(&mut details, body);
+    details
 }
 
 #[derive(Serialize)]

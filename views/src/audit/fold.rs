@@ -1,7 +1,6 @@
 //! What the events of the audited time amount to, minute by minute (pure).
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{Float64Type, Int32Type, TimestampMicrosecondType};
@@ -23,8 +22,8 @@ use crate::source::{FixRows, numbers, text};
 pub(crate) enum Key {
     Segment(SegmentIndex),
     Cell(u64),
-    /// Station and number of the reading.
-    Station(Arc<str>, u8),
+    /// `station:reading`
+    Station(Box<str>),
     City,
 }
 
@@ -33,7 +32,7 @@ impl Key {
         match self {
             Key::Segment(_) => WindowKind::Segment,
             Key::Cell(_) => WindowKind::Cell,
-            Key::Station(..) => WindowKind::Station,
+            Key::Station(_) => WindowKind::Station,
             Key::City => WindowKind::City,
         }
     }
@@ -42,7 +41,7 @@ impl Key {
         match self {
             Key::Segment(index) => streets.network().segment(*index).id.clone(),
             Key::Cell(cell) => h3::cell_name(*cell),
-            Key::Station(id, reading) => format!("{id}:{}", Weather::READINGS[*reading as usize]),
+            Key::Station(name) => name.to_string(),
             Key::City => WindowKind::CITY_SPEED.to_owned(),
         }
     }
@@ -52,11 +51,7 @@ impl Key {
             WindowKind::Segment => streets.network().by_id(name).map(Key::Segment),
             WindowKind::Cell => h3::cell_from_name(name).map(Key::Cell),
             WindowKind::City => (name == WindowKind::CITY_SPEED).then_some(Key::City),
-            WindowKind::Station => {
-                let (id, reading) = name.rsplit_once(':')?;
-                let number = Weather::READINGS.iter().position(|of| *of == reading)?;
-                Some(Key::Station(id.into(), number as u8))
-            }
+            WindowKind::Station => Some(Key::Station(name.into())),
         }
     }
 }
@@ -281,6 +276,7 @@ impl<'a> Fold<'a> {
         for name in Weather::READINGS {
             readings.push(numbers::<Float64Type>(batch, name)?);
         }
+        let extra = text(batch, "extra")?;
         let lateness_us = self.config.lateness_us(Stream::WeatherData);
         // A station's rows come one after the other, in one batch or several.
         let mut known = self.stations.take();
@@ -305,19 +301,19 @@ impl<'a> Fold<'a> {
             }
             let is_late = start_us.saturating_add(PANE_US) <= watermark_us;
             let late_at_us = is_late.then_some(appended[row]);
-            let name: Arc<str> = station.into();
-            for (number, reading) in readings.iter().enumerate() {
-                if !reading.is_valid(row) {
-                    continue;
-                }
-                let key = Key::Station(name.clone(), number as u8);
+            let read = Weather::READINGS.into_iter().zip(&readings);
+            let read = read.filter(|(_, reading)| reading.is_valid(row));
+            let read =
+                read.map(|(name, reading)| (format!("{station}:{name}"), reading.value(row)));
+            let own = extra.is_valid(row).then(|| extra.value(row)).into_iter();
+            let own = own.flat_map(Weather::own_readings);
+            let own = own.map(|(name, value)| (format!("{station}:{name}"), value));
+            for (name, value) in read.chain(own) {
+                let key = Key::Station(name.into());
                 let minute = self.minutes.entry((key, start_us)).or_default();
                 match is_repeated {
-                    true => minute
-                        .repeated
-                        .get_or_insert_default()
-                        .add(reading.value(row)),
-                    false => minute.add(reading.value(row), 1, late_at_us),
+                    true => minute.repeated.get_or_insert_default().add(value),
+                    false => minute.add(value, 1, late_at_us),
                 }
             }
         }

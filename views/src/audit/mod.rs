@@ -208,7 +208,7 @@ fn fixes(from_us: i64) -> String {
 
 fn weather(from_us: i64) -> String {
     format!(
-        "SELECT device_id, id, timestamp, appended_at, log_partition, log_offset, {}, {REACHED} \
+        "SELECT device_id, id, timestamp, appended_at, log_partition, log_offset, extra, {}, {REACHED} \
          FROM weather_data WHERE {} AND log_offset IS NOT NULL AND device_id IS NOT NULL \
          AND id IS NOT NULL WINDOW so_far AS (PARTITION BY log_partition ORDER BY log_offset \
          ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) \

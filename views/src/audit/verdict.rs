@@ -291,7 +291,7 @@ mod tests {
         minute.in_time_vehicles = 2;
         assert_eq!(outcome(&Key::City, &minute), Some(Outcome::Bug));
         assert_eq!(
-            outcome(&Key::Station("s".into(), 0), &{
+            outcome(&Key::Station("s:temperature".into()), &{
                 let mut minute = minute;
                 if let Some(said) = &mut minute.said {
                     said.vehicles = None;

@@ -22,7 +22,7 @@ const NUMBER: &str = "a finite number";
 const READING: &str = "a number from -1e10 to 1e10";
 /// Beyond every unit's use, and beyond the numbers (such as -9999 or those of 32
 /// bits) by which sensors say that they have nothing to tell.
-const READING_MAX: f64 = 1e10;
+pub(crate) const READING_MAX: f64 = 1e10;
 
 impl<'a> Reader<'a> {
     /// The value of a required slot.

@@ -135,10 +135,8 @@ impl Iterator for ManyCabs {
                 .map_err(|_| "not UTF-8 text".to_owned())
                 .and_then(many_cabs_fix);
             let maker = &mut self.maker;
-            return Some(Ok(Row::of(
-                line,
-                fix.and_then(|fix| maker.event(line, fix)),
-            )));
+            let row = Row::of(line, fix.and_then(|fix| maker.event(line, fix)));
+            return Some(Ok(row.keeping(|| bytes.to_vec())));
         }
     }
 }
@@ -174,13 +172,11 @@ fn one_cab(text: &str, cab: &str) -> Vec<Row> {
         let line_number = index as u64 + 1;
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();
         let [latitude, longitude, occupied, time] = fields[..] else {
-            rows.push(Row::bad(
-                line_number,
-                format!(
-                    "row: got {} fields, expected 4: lat lon occ t",
-                    fields.len()
-                ),
-            ));
+            let cause = format!(
+                "row: got {} fields, expected 4: lat lon occ t",
+                fields.len()
+            );
+            rows.push(Row::bad(line_number, cause).keeping(|| line.into()));
             continue;
         };
         let fix = Fix {

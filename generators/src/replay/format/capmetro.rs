@@ -87,7 +87,7 @@ impl Iterator for Capmetro {
         };
         let (line, fields) = next;
         let event = fields.and_then(|fields| event(line, fields, &self.columns));
-        Some(Ok(Row::of(line, event)))
+        Some(Ok(Row::of(line, event).keeping(|| self.table.record_text())))
     }
 }
 

@@ -1,8 +1,9 @@
 //! Which column of a CSV file becomes which field.
 
 use events::Stream;
+use events::time::parse_rfc3339_us;
 
-use super::table::Table;
+use super::table::{Fields, Table};
 use crate::replay::ReplayError;
 
 /// Field, and the names under which files carry it, the likelier first. Compared
@@ -108,59 +109,170 @@ pub(crate) struct Column {
 
 pub(crate) struct Columns {
     pub all: Vec<Column>,
+    /// What every row has, whatever its columns say.
+    pub set: Vec<(Column, String)>,
     pub id: Option<usize>,
-    pub device_id: usize,
-    pub timestamp: usize,
+    pub device_id: Source,
+    pub timestamp: Time,
     /// Fields that no row may lack, and their columns.
     pub required: Vec<(&'static str, usize)>,
     /// No column has the speed: it follows from the fix before, as the direction then does.
     pub derives_speed: bool,
 }
 
+/// Where a text comes from.
+pub(crate) enum Source {
+    Column(usize),
+    /// The same in every row.
+    Constant(String),
+}
+
+impl Source {
+    pub fn text<'a>(&'a self, fields: Fields<'a>) -> Result<&'a str, String> {
+        match self {
+            Source::Column(column) => fields.text(*column),
+            Source::Constant(text) => Ok(text),
+        }
+    }
+}
+
+/// Where the time of a row comes from.
+pub(crate) enum Time {
+    Whole(Source),
+    /// Date and time, or year, month, day and perhaps hour, minute, second.
+    Parts {
+        columns: Vec<usize>,
+        /// What the zone is ahead of UTC: `Z`, `+08:00`.
+        offset: String,
+    },
+}
+
+impl Time {
+    /// Reads it, microseconds since the epoch; `whole` reads what is in one text.
+    pub fn read(
+        &self,
+        fields: Fields<'_>,
+        whole: impl FnOnce(&str) -> Option<i64>,
+    ) -> Result<i64, String> {
+        match self {
+            Time::Whole(source) => {
+                let text = source.text(fields)?;
+                whole(text).ok_or_else(|| no_time(text))
+            }
+            Time::Parts { columns, offset } => {
+                let mut parts = Vec::with_capacity(columns.len());
+                for column in columns {
+                    parts.push(fields.required("timestamp", *column)?);
+                }
+                let text = joined(&parts, offset);
+                parse_rfc3339_us(&text).ok_or_else(|| no_time(&text))
+            }
+        }
+    }
+}
+
+fn no_time(text: &str) -> String {
+    format!(
+        "field \"timestamp\": got {text:?}, expected RFC 3339, or seconds, milliseconds or microseconds since 1970"
+    )
+}
+
+fn joined(parts: &[&str], offset: &str) -> String {
+    if let [date, time] = parts {
+        // `7:30` is 07:30:00.
+        return match time.matches(':').count() {
+            1 => format!("{date}T{time:0>5}:00{offset}"),
+            _ => format!("{date}T{time:0>8}{offset}"),
+        };
+    }
+    // A table that has been through a spreadsheet may say 2013.0.
+    let part = |index: usize| {
+        let text = parts.get(index).copied().unwrap_or("0");
+        text.strip_suffix(".0").unwrap_or(text)
+    };
+    format!(
+        "{:0>4}-{:0>2}-{:0>2}T{:0>2}:{:0>2}:{:0>2}{offset}",
+        part(0),
+        part(1),
+        part(2),
+        part(3),
+        part(4),
+        part(5)
+    )
+}
+
 impl Columns {
-    /// `map` holds (field, column) pairs, which win over names. A column that is
-    /// no known field keeps its name; where that name is taken by another column,
-    /// it is kept as `csv_<name>`.
+    /// `map` holds (field, column) pairs, which win over names, and `set` (field, value)
+    /// pairs, which win over both. A column that is no known field keeps its name; where
+    /// that name is taken by another column, it is kept as `csv_<name>`.
     pub fn new(
         table: &Table,
         map: &[(String, String)],
+        set: &[(String, String)],
         stream: Stream,
     ) -> Result<Self, ReplayError> {
-        let fields = fields(table, map)?;
+        if let Some((field, _)) = set.iter().find(|(field, _)| is_named(map, field)) {
+            return Err(ReplayError::Options(format!(
+                "--map and --set both name field {field:?}"
+            )));
+        }
+        if is_named(set, "id") {
+            return Err(ReplayError::Options(
+                "--set id: expected another field; no two rows have the same id".to_owned(),
+            ));
+        }
+        let (map, parts) = split(table, map)?;
+        let fields = fields(table, &map, set, parts.as_ref())?;
+        let constant = |field: &str| {
+            let found = set.iter().find(|(name, _)| name == field);
+            found.map(|(_, value)| value.clone())
+        };
         let find = |field: &str| fields.iter().position(|name| name == field);
-        let has_place = find("location").is_some();
+        let has_place = find("location").is_some() || constant("location").is_some();
         let mut required = Vec::new();
         let mut derives_speed = false;
         for field in required_of(stream) {
             let is_place = matches!(*field, "latitude" | "longitude");
             match find(field) {
+                _ if constant(field).is_some() => {}
+                None if *field == "timestamp" && parts.is_some() => {}
                 Some(column) => required.push((*field, column)),
                 None if is_place && has_place => {}
                 None if *field == "speed" => derives_speed = true,
                 None => return Err(missing(field, table, stream)),
             }
         }
-        let column = |field| find(field).ok_or_else(|| missing(field, table, stream));
+        let source = |field| match (constant(field), find(field)) {
+            (Some(text), _) => Ok(Source::Constant(text)),
+            (None, Some(column)) => Ok(Source::Column(column)),
+            (None, None) => Err(missing(field, table, stream)),
+        };
+        let column = |field: &str| Column {
+            kind: kind(field),
+            field: field.to_owned(),
+        };
         Ok(Self {
             id: find("id"),
-            device_id: column("device_id")?,
-            timestamp: column("timestamp")?,
+            device_id: source("device_id")?,
+            timestamp: match parts {
+                Some(parts) => parts,
+                None => Time::Whole(source("timestamp")?),
+            },
             required,
             derives_speed,
-            all: fields
-                .into_iter()
-                .map(|field| Column {
-                    kind: kind(&field),
-                    field,
-                })
+            set: set
+                .iter()
+                .map(|(field, value)| (column(field), value.clone()))
                 .collect(),
+            all: fields.iter().map(|field| column(field)).collect(),
         })
     }
 }
 
 fn missing(field: &str, table: &Table, stream: Stream) -> ReplayError {
     ReplayError::Options(format!(
-        "csv: no column for {field}, which {stream} requires: name one with --map {field}=COLUMN; the header has {}",
+        "csv: no column for {field}, which {stream} requires: name one with --map {field}=COLUMN, or say with \
+         --set {field}=VALUE what it is in every row; the header has {}",
         table.headers().join(", ")
     ))
 }
@@ -191,10 +303,57 @@ fn required_of(stream: Stream) -> &'static [&'static str] {
     }
 }
 
+fn is_named(pairs: &[(String, String)], field: &str) -> bool {
+    pairs.iter().any(|(name, _)| name == field)
+}
+
+type Mapping = Vec<(String, String)>;
+
+/// Takes a timestamp of several columns out of the mapping.
+fn split(table: &Table, map: &[(String, String)]) -> Result<(Mapping, Option<Time>), ReplayError> {
+    let is_parts = |(field, columns): &(String, String)| {
+        field == "timestamp" && columns.contains(',') && table.position(columns).is_none()
+    };
+    let (parts, map): (Mapping, Mapping) = map.iter().cloned().partition(is_parts);
+    let [(_, parts)] = &parts[..] else {
+        return match parts.is_empty() {
+            true => Ok((map, None)),
+            false => Err(ReplayError::Options(
+                "--map names field \"timestamp\" twice".to_owned(),
+            )),
+        };
+    };
+    let mut names: Vec<&str> = parts.split(',').map(str::trim).collect();
+    let offset = names
+        .pop_if(|last| last.starts_with(['+', '-']) || *last == "Z")
+        .unwrap_or("Z")
+        .to_owned();
+    if !(2..=6).contains(&names.len()) {
+        return Err(ReplayError::Options(format!(
+            "--map timestamp={parts}: expected date,time or year,month,day and perhaps hour,minute,second, \
+             and an offset such as +08:00 where they are not UTC"
+        )));
+    }
+    let columns = names.into_iter().map(|name| table.required(name));
+    let columns = columns.collect::<Result<_, _>>()?;
+    Ok((map, Some(Time::Parts { columns, offset })))
+}
+
 /// The field of each column.
-fn fields(table: &Table, map: &[(String, String)]) -> Result<Vec<String>, ReplayError> {
+fn fields(
+    table: &Table,
+    map: &[(String, String)],
+    set: &[(String, String)],
+    parts: Option<&Time>,
+) -> Result<Vec<String>, ReplayError> {
     let headers = table.headers();
     let mut fields = vec![String::new(); headers.len()];
+    if let Some(Time::Parts { columns, .. }) = parts {
+        // They are in the timestamp.
+        for column in columns {
+            fields[*column] = "timestamp".to_owned();
+        }
+    }
     for (field, column) in map {
         let position = table.required(column)?;
         if !fields[position].is_empty() {
@@ -211,7 +370,7 @@ fn fields(table: &Table, map: &[(String, String)]) -> Result<Vec<String>, Replay
     }
     let plain = |name: &str| name.to_lowercase().replace([' ', '_', '-'], "");
     for (field, names) in KNOWN {
-        if fields.iter().any(|taken| taken == field) {
+        if is_named(set, field) || fields.iter().any(|taken| taken == field) {
             continue;
         }
         let found = names.iter().find_map(|name| {
@@ -225,7 +384,7 @@ fn fields(table: &Table, map: &[(String, String)]) -> Result<Vec<String>, Replay
     for column in 0..fields.len() {
         if fields[column].is_empty() {
             let mut name = headers[column].clone();
-            while name.is_empty() || fields.contains(&name) {
+            while name.is_empty() || is_named(set, &name) || fields.contains(&name) {
                 name = format!("csv_{name}");
             }
             fields[column] = name;

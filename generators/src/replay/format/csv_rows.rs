@@ -1,7 +1,8 @@
 //! Any CSV with a header: columns become fields by `--map` or by their names
 //! (`csv_columns`). Speed is km/h, as everywhere.
 //!
-//! Times are RFC 3339, or seconds, milliseconds or microseconds since 1970. A row
+//! Times are RFC 3339, or seconds, milliseconds or microseconds since 1970, or several
+//! columns (`--map timestamp=year,month,day,hour`). A row
 //! without an id gets one that follows from the file's name, the row and its line. A
 //! file of fixes without a column for the speed gets it from fix to fix (`track`). An
 //! optional number that is `NA`, `N/A`, `NaN`, `null` or nothing is not there.
@@ -34,7 +35,7 @@ pub(crate) fn rows(content: Content, context: Context) -> Result<Rows, ReplayErr
             "csv: say with --stream what the rows are, such as --stream gps_data".to_owned(),
         ));
     };
-    let columns = Columns::new(&table, &context.map, stream)?;
+    let columns = Columns::new(&table, &context.map, &context.set, stream)?;
     let name = context.path.file_name().unwrap_or_default();
     Ok(Box::new(CsvRows {
         table,
@@ -63,7 +64,8 @@ impl Iterator for CsvRows {
         let draft =
             fields.and_then(|fields| draft(line, fields, columns, self.stream, &self.name, tracks));
         let outcome = draft.map_or_else(Outcome::Bad, Outcome::Message);
-        Some(Ok(Row::new(line, outcome)))
+        let row = Row::new(line, outcome);
+        Some(Ok(row.keeping(|| self.table.record_text())))
     }
 }
 
@@ -78,13 +80,8 @@ fn draft(
     for (field, column) in &columns.required {
         fields.required(field, *column)?;
     }
-    let time = fields.text(columns.timestamp)?;
-    let timestamp_us = timestamp_us(time).ok_or_else(|| {
-        format!(
-            "field \"timestamp\": got {time:?}, expected RFC 3339, or seconds, milliseconds or microseconds since 1970"
-        )
-    })?;
-    let device_id = fields.text(columns.device_id)?;
+    let timestamp_us = columns.timestamp.read(fields, timestamp_us)?;
+    let device_id = columns.device_id.text(fields)?;
     let mut object = ObjectWriter::new();
     match columns.id.map(|column| fields.text(column)).transpose()? {
         Some(id) if !id.is_empty() => object.text("id", id),
@@ -104,10 +101,15 @@ fn draft(
             write(&mut object, column, text, &mut here)?;
         }
     }
+    for (column, value) in &columns.set {
+        write(&mut object, column, value, &mut here)?;
+    }
     if columns.derives_speed {
         let motion = tracks.step(device_id, timestamp_us, here);
         object.number("speed", motion.speed_kmh);
-        let has_direction = columns.all.iter().any(|column| column.field == "direction");
+        let set = columns.set.iter().map(|(column, _)| column);
+        let mut named = columns.all.iter().chain(set);
+        let has_direction = named.any(|column| column.field == "direction");
         if let (Some(direction_deg), false) = (motion.direction_deg, has_direction) {
             object.number("direction", direction_deg);
         }

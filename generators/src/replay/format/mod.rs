@@ -31,6 +31,7 @@ pub(crate) struct Context {
     pub path: PathBuf,
     pub stream: Option<Stream>,
     pub map: Vec<(String, String)>,
+    pub set: Vec<(String, String)>,
     pub topics: TopicNames,
 }
 
@@ -45,13 +46,18 @@ pub(crate) fn of(opened: &Opened, options: &ReplayOptions) -> Result<Format, Rep
         Format::Cabspotting | Format::Capmetro | Format::SfFire
     ) && opened.head.contains(&b',');
     // Who says what the columns are means them, also where the layout is a known one.
-    let format = match options.map.is_empty() {
-        false if options.format == Format::Auto && is_table => Format::Csv,
+    let tells_fields = !options.map.is_empty() || !options.set.is_empty();
+    let format = match tells_fields {
+        true if options.format == Format::Auto && is_table => Format::Csv,
         _ => format,
     };
-    if !options.map.is_empty() && format != Format::Csv {
+    if tells_fields && format != Format::Csv {
+        let word = match options.map.is_empty() {
+            true => "--set",
+            false => "--map",
+        };
         return Err(ReplayError::Options(format!(
-            "--map is for csv; {} is {format}",
+            "{word} is for csv; {} is {format}",
             opened.path.display()
         )));
     }
@@ -74,6 +80,7 @@ pub(crate) fn rows(
         path: opened.path,
         stream: options.stream,
         map: options.map.clone(),
+        set: options.set.clone(),
         topics: options.topics.clone(),
     };
     match format {

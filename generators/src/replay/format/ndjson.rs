@@ -72,7 +72,8 @@ impl Iterator for Ndjson {
                 Ok([]) => continue,
                 Ok(bytes) => {
                     let draft = draft(bytes, &self.context);
-                    Row::new(line, draft.map_or_else(Outcome::Bad, Outcome::Message))
+                    let outcome = draft.map_or_else(Outcome::Bad, Outcome::Message);
+                    Row::new(line, outcome).keeping(|| bytes.to_vec())
                 }
                 Err(cause) => Row::bad(line, cause),
             };

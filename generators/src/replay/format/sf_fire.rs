@@ -87,7 +87,7 @@ pub(crate) fn rows(content: Content, context: Context) -> Result<Rows, ReplayErr
         })?;
         let Some((line, fields)) = next else { break };
         if let Err(cause) = fields.and_then(|fields| add(&mut calls, line, fields, &columns)) {
-            rows.push(Row::bad(line, cause));
+            rows.push(Row::bad(line, cause).keeping(|| table.record_text()));
         }
         row_count += 1;
         by_time::check_count(row_count, &context.path)?;

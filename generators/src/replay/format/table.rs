@@ -120,6 +120,16 @@ impl Table {
         })
     }
 
+    /// The record that was read last, as a line of CSV.
+    pub fn record_text(&self) -> Vec<u8> {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        // Writing to memory cannot fail.
+        let _ = writer.write_byte_record(&self.record);
+        let mut line = writer.into_inner().unwrap_or_default();
+        line.truncate(line.trim_ascii_end().len());
+        line
+    }
+
     /// The next record with its line, or why it is none. `Err` where reading
     /// cannot go on.
     pub fn next_record(&mut self) -> std::io::Result<Option<(u64, Result<Fields<'_>, String>)>> {

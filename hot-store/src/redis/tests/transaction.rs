@@ -31,6 +31,19 @@ fn step(partition: i32, value: &str, from: Offset, to: Offset) -> HotBatch {
     }
 }
 
+/// The same with so many cells that it is sent in several parts.
+fn large_step(partition: i32, value: &str, from: Offset, to: Offset) -> HotBatch {
+    let mut batch = step(partition, value, from, to);
+    let cell = batch.cells[0].clone();
+    let value = Some(Bytes::from(value.repeat(1000)));
+    batch.cells.extend((0..2000).map(|number| Cell {
+        key: format!("{number}"),
+        value: value.clone(),
+        ..cell.clone()
+    }));
+    batch
+}
+
 async fn vehicle(store: &RedisStore, id: &str) -> Option<Bytes> {
     let entry = store.get(Kind::Vehicle, id).await.expect("get");
     entry.map(|entry| entry.value)
@@ -122,6 +135,67 @@ async fn cells_of_another_type_are_an_error_that_changes_nothing() {
         raw(&server.store, arguments(&["DEL", hash])).await;
         let batch = step(0, "yes", at, at + 1);
         server.store.apply("speed", batch).await.expect("apply");
+    }
+}
+
+/// In the middle of it others look, write and move the partition: the batch is refused, and
+/// nothing of it is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_of_many_parts_is_there_wholly_or_not() {
+    let server = Server::new().await;
+    let (ours, theirs) = (&server.store, other(&server));
+    for at in 0..20 {
+        let (a, b) = tokio::join!(
+            ours.apply("speed", large_step(0, "ours", at, at + 1)),
+            async {
+                tokio::task::yield_now().await;
+                theirs
+                    .apply("speed", large_step(0, "them", at, at + 1))
+                    .await
+            },
+        );
+        let winner = match (a, b) {
+            (Ok(()), Err(Error::Conflict { .. })) => "ours",
+            (Err(Error::Conflict { .. }), Ok(())) => "them",
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(vehicle(ours, "t/0").await.expect("a value"), winner);
+        let partition = TopicPartition::new("t", 0);
+        let cells = ours.cells("speed", &partition).await.expect("cells");
+        assert_eq!(cells.len(), 2001);
+        assert!(
+            cells
+                .iter()
+                .all(|(_, value)| value.starts_with(winner.as_bytes()))
+        );
+    }
+}
+
+/// Given up at any moment, a batch of many parts leaves nothing of it, or all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_of_many_parts_that_is_given_up_is_there_or_not() {
+    let server = Server::new().await;
+    let store = &server.store;
+    let partition = TopicPartition::new("t", 0);
+    store
+        .apply("speed", large_step(0, "0", 0, 0))
+        .await
+        .expect("apply");
+    for waited in 0..40 {
+        let at = store.positions("speed").await.expect("positions");
+        let at = at.get(&partition).copied().unwrap_or_default();
+        let next = (at + 1) % 10;
+        let batch = large_step(0, &next.to_string(), at, at + 1);
+        let limit = Duration::from_micros(250 * waited);
+        let _ = tokio::time::timeout(limit, store.apply("speed", batch)).await;
+        let cells = store.cells("speed", &partition).await.expect("cells");
+        let stored = store.positions("speed").await.expect("positions");
+        let first = cells[0].1[0];
+        assert_eq!(cells.len(), 2001);
+        assert!(cells.iter().all(|(_, value)| value[0] == first));
+        if let Some(stored) = stored.get(&partition) {
+            assert!([at, at + 1].contains(stored));
+        }
     }
 }
 
