@@ -102,7 +102,7 @@ impl Collector {
 }
 
 /// What a run told.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Told {
     pub bad: Vec<(u64, String)>,
     pub notices: Vec<String>,
