@@ -294,6 +294,16 @@ impl Grid {
     }
 
     fn visit_cell(&self, column: i32, row: i32, place: &Place, visitor: &mut impl Visitor) {
+        for piece in self.cell(column, row, place, visitor.limit_m()) {
+            if let Some(near) = piece.near(place, visitor.limit_m()) {
+                visitor.visit(&near);
+            }
+        }
+    }
+
+    /// The pieces of a cell, or none where it is farther away than `limit_m`.
+    #[inline]
+    fn cell(&self, column: i32, row: i32, place: &Place, limit_m: f32) -> &[Piece] {
         // Most cells of a ring are further away than what was found already.
         let outside = |at: f64, cell: i32| {
             (f64::from(cell) - at)
@@ -303,23 +313,31 @@ impl Grid {
         let away_x_m = outside(place.column, column) * place.cell_x_m;
         let away_y_m = outside(place.row, row) * place.cell_y_m;
         // A millimetre covers single precision.
-        let limit_m = f64::from(visitor.limit_m()) + 1e-3;
+        let limit_m = f64::from(limit_m) + 1e-3;
         if away_x_m * away_x_m + away_y_m * away_y_m > limit_m * limit_m {
-            return;
+            return &[];
         }
         let cell = (row * self.columns + column) as usize;
-        let (start, end) = (self.starts[cell] as usize, self.starts[cell + 1] as usize);
-        for piece in &self.pieces[start..end] {
-            if let Some(near) = piece.near(place, visitor.limit_m()) {
-                visitor.visit(&near);
-            }
-        }
+        &self.pieces[self.starts[cell] as usize..self.starts[cell + 1] as usize]
     }
 
-    /// Shows the pieces of one cell alone, that in which a segment's line is nearest.
-    pub fn show_cell_of(&self, on: &OnLine, place: &Place, visitor: &mut impl Visitor) {
-        let (x, y) = self.lines[on.piece].at(on.along);
-        self.visit_cell(self.column(x), self.row(y), place, visitor);
+    /// The pieces of a segment that a search with that limit surely visits where its line
+    /// is nearest.
+    pub fn surely_visited(
+        &self,
+        on: &OnLine,
+        place: &Place,
+        limit_m: f32,
+    ) -> impl Iterator<Item = Near> {
+        // A little less, so that no rounding keeps a search from the cell.
+        let limit_m = (limit_m - 2e-3).max(0.0);
+        let line = &self.lines[on.piece];
+        let (x, y) = line.at(on.along);
+        let cell = self.cell(self.column(x), self.row(y), place, limit_m);
+        let own = cell
+            .iter()
+            .filter(move |piece| piece.segment == line.segment);
+        own.filter_map(move |piece| piece.near(place, limit_m))
     }
 
     /// Where the part of a segment between two offsets is nearest to a place.

@@ -75,7 +75,7 @@ impl Ids {
         let minute = Minute {
             start_us,
             known: HashSet::with_capacity_and_hasher(expected, Identity::default()),
-            fresh: Vec::with_capacity(expected),
+            fresh: Vec::new(),
             cells: Vec::new(),
         };
         self.minutes.insert(at, minute);

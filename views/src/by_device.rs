@@ -193,19 +193,20 @@ impl Bucket {
         Ok(())
     }
 
-    /// Reads what is on disk back.
-    pub(crate) fn load(mut self) -> io::Result<LoadedBucket> {
-        let mut runs = Vec::new();
-        if let Some(file) = &mut self.on_disk {
-            let length = file.stream_position()?;
-            runs.reserve_exact(length as usize + self.runs.len());
-            file.rewind()?;
-            file.read_to_end(&mut runs)?;
-        }
-        match runs.is_empty() {
-            true => runs = self.runs,
-            false => runs.extend_from_slice(&self.runs),
-        }
+    /// Reads what is on disk back, into `room`: what the bucket before took is at hand.
+    pub(crate) fn load(mut self, mut room: Vec<u8>) -> io::Result<LoadedBucket> {
+        let runs = match &mut self.on_disk {
+            None => self.runs,
+            Some(file) => {
+                let length = file.stream_position()?;
+                room.clear();
+                room.reserve_exact(length as usize + self.runs.len());
+                file.rewind()?;
+                file.read_to_end(&mut room)?;
+                room.extend_from_slice(&self.runs);
+                room
+            }
+        };
         Ok(LoadedBucket {
             devices: self.devices,
             runs,
@@ -315,6 +316,11 @@ pub(crate) struct LoadedBucket {
 }
 
 impl LoadedBucket {
+    /// Its memory, for the next.
+    pub(crate) fn into_room(self) -> Vec<u8> {
+        self.runs
+    }
+
     /// The rows as [`crate::source::FIX_ORDER`] says, but for the devices, which come in
     /// any order.
     pub(crate) fn for_each<'b>(&'b self, mut visit: impl FnMut(&FixRow<'b>)) {
@@ -512,7 +518,7 @@ mod tests {
     fn all(from: ByDevice) -> Vec<(String, String)> {
         let mut seen = Vec::new();
         for bucket in from.into_buckets() {
-            let loaded = bucket.load().expect("readable");
+            let loaded = bucket.load(Vec::new()).expect("readable");
             loaded.for_each(|row| seen.push((row.fix.device_id.to_owned(), format!("{row:?}"))));
         }
         seen

@@ -299,11 +299,14 @@ async fn fold_buckets(
     for _ in 0..readers {
         let (buckets, stop, mut fold) = (buckets.clone(), stop.clone(), new());
         folds.push(in_background(move || {
+            let mut room = Vec::new();
             while let Some(bucket) = next(&buckets) {
                 if stop.is_cancelled() {
                     return Err(Error::Stopped);
                 }
-                fold.take(&bucket.load()?);
+                let bucket = bucket.load(room)?;
+                fold.take(&bucket);
+                room = bucket.into_room();
             }
             Ok(fold)
         }));

@@ -210,10 +210,10 @@ async fn a_draft_is_adopted_as_it_is_or_dropped() {
     let city = City::new().await;
     let (view, dates) = (View::VehicleDaily, DATE..=DATE + 1);
     let draft = async || {
-        let written = city
-            .views
-            .recompute(&[view], dates.clone(), true, |_| {}, &city.stop);
-        written.await.expect("a draft");
+        city.views
+            .recompute(&[view], dates.clone(), true, |_| {}, &city.stop)
+            .await
+            .expect("a draft");
     };
     city.commit(&[fix(0, 0, 0, 3_600)]).await;
     city.refresh().await;

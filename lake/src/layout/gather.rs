@@ -1,5 +1,7 @@
 //! Rows out of many batches, put together in an order.
 
+use std::ops::Range;
+
 use arrow::array::{Array, ArrayData, ArrayRef, MutableArrayData, RecordBatch, make_array};
 use arrow::compute::interleave_record_batch;
 use arrow::error::ArrowError;
@@ -32,10 +34,11 @@ impl<'b> Gather<'b> {
 
     /// The rows at these places, in their order.
     pub(crate) fn rows(&self, rows: &[At]) -> Result<RecordBatch, ArrowError> {
-        let runs = rows.chunk_by(follow).count();
+        let runs = || rows.chunk_by(|(batch, row), next| (*batch, row + 1) == *next);
         match self.batches.first() {
-            Some(first) if rows.len() >= RUN_ROWS * runs => {
-                let columns = self.columns.iter().map(|values| copied(values, rows));
+            Some(first) if rows.len() >= RUN_ROWS * runs().count() => {
+                let runs: Vec<Run> = runs().map(run_of).collect();
+                let columns = self.columns.iter().map(|values| copied(values, &runs));
                 RecordBatch::try_new(first.schema(), columns.collect::<Result<_, _>>()?)
             }
             _ => {
@@ -47,15 +50,19 @@ impl<'b> Gather<'b> {
     }
 }
 
-fn follow((batch, row): &At, next: &At) -> bool {
-    (*batch, *row + 1) == *next
+/// Rows that follow each other in one batch, and which batch it is.
+type Run = (usize, Range<usize>);
+
+fn run_of(rows: &[At]) -> Run {
+    let (batch, start) = (rows[0].0 as usize, rows[0].1 as usize);
+    (batch, start..start + rows.len())
 }
 
-fn copied(values: &[ArrayData], rows: &[At]) -> Result<ArrayRef, ArrowError> {
-    let mut copied = MutableArrayData::new(values.iter().collect(), false, rows.len());
-    for run in rows.chunk_by(follow) {
-        let (batch, start) = (run[0].0 as usize, run[0].1 as usize);
-        copied.try_extend(batch, start, start + run.len())?;
+fn copied(values: &[ArrayData], runs: &[Run]) -> Result<ArrayRef, ArrowError> {
+    let count = runs.iter().map(|(_, rows)| rows.len()).sum();
+    let mut copied = MutableArrayData::new(values.iter().collect(), false, count);
+    for (batch, rows) in runs {
+        copied.try_extend(*batch, rows.start, rows.end)?;
     }
     Ok(make_array(copied.freeze()))
 }

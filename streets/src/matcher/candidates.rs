@@ -97,7 +97,7 @@ impl Limits {
     }
 
     /// Whether that cost by distance and heading may win.
-    fn allow(&self, cost: f32) -> bool {
+    pub fn allow(&self, cost: f32) -> bool {
         // Also where it is not a number.
         cost < f32::INFINITY && cost <= self.cost
     }
@@ -110,26 +110,6 @@ impl Limits {
             self.cost = cost;
             self.distance_m = self.distance_m.min(SPREAD_M * (2.0 * cost).sqrt());
         }
-    }
-}
-
-/// Looks for one segment among those that may still win.
-pub(super) struct LookFor<'a> {
-    pub segment: SegmentIndex,
-    pub costs: &'a Costs,
-    pub limits: &'a Limits,
-    pub is_found: bool,
-}
-
-impl Visitor for LookFor<'_> {
-    fn limit_m(&self) -> f32 {
-        // A little less: a cell that is within it is surely visited by a whole search.
-        (self.limits.distance_m - 2e-3).max(0.0)
-    }
-
-    fn visit(&mut self, near: &Near) {
-        let may_win = near.segment == self.segment && self.limits.allow(self.costs.of(near).0);
-        self.is_found |= may_win;
     }
 }
 

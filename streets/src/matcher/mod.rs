@@ -18,7 +18,7 @@ use events::Location;
 use crate::grid::{OnLine, Place, unit};
 use crate::{Match, SegmentIndex, StreetNetwork};
 use before::{Before, WAY_COST_MAX, WAY_SPREAD_M, Ways};
-use candidates::{Candidate, Costs, Limits, LookFor, ROUNDING_COST, Search};
+use candidates::{Candidate, Costs, Limits, ROUNDING_COST, Search};
 
 /// Receivers know no heading below the first speed, and know it from the second on.
 const HEADING_KMH: (f32, f32) = (2.0, 8.0);
@@ -188,15 +188,10 @@ impl Look<'_> {
         }
         // A search looks at lines cut into pieces, each of them rounded: at the very
         // limit it may miss what is found on the whole line.
-        let mut staying = LookFor {
-            segment: on.near.segment,
-            costs: &self.costs,
-            limits: &self.limits,
-            is_found: false,
-        };
         let grid = self.streets.grid();
-        grid.show_cell_of(on, &self.place, &mut staying);
-        staying.is_found.then_some(on.near.segment)
+        grid.surely_visited(on, &self.place, self.limits.distance_m)
+            .any(|near| self.limits.allow(self.costs.of(&near).0))
+            .then_some(on.near.segment)
     }
 
     fn search(&self) -> Option<Match> {
