@@ -100,9 +100,10 @@ pub struct Role {
 }
 
 impl Role {
-    /// Its memory now, MiB.
-    pub fn memory_mib(&self) -> Result<f64> {
-        memory_mib(self.child.id(), "VmRSS:")
+    /// Its memory now, and the most that it has had, MiB.
+    pub fn memory_mib(&self) -> Result<(f64, f64)> {
+        let of = |field| memory_mib(self.child.id(), field);
+        Ok((of("VmRSS:")?, of("VmHWM:")?))
     }
 
     /// What it has printed, for a failure.
