@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use parquet::errors::ParquetError;
 
 use crate::lake::refused;
@@ -29,7 +30,9 @@ pub struct EncodedFile {
 /// than they will on disk.
 pub struct DatedFiles {
     table: Table,
-    by_date: BTreeMap<String, Growing>,
+    /// Never locked: an encoder may go to another thread but not be shared, and whoever
+    /// holds this may have to be.
+    by_date: Mutex<BTreeMap<String, Growing>>,
     bytes: usize,
 }
 
@@ -53,7 +56,7 @@ impl DatedFiles {
     pub fn new(table: Table) -> Self {
         Self {
             table,
-            by_date: BTreeMap::new(),
+            by_date: Mutex::default(),
             bytes: 0,
         }
     }
@@ -82,8 +85,8 @@ impl DatedFiles {
         date: String,
         rows: &[RecordBatch],
         order: &Order,
-    ) -> std::result::Result<usize, ParquetError> {
-        let file = match self.by_date.entry(date) {
+    ) -> parquet::errors::Result<usize> {
+        let file = match self.by_date.get_mut().entry(date) {
             Entry::Occupied(file) => file.into_mut(),
             Entry::Vacant(place) => {
                 let first = rows.first();
@@ -123,7 +126,11 @@ impl DatedFiles {
                 content: growing.content,
             })
         };
-        self.by_date.into_values().map(finish).collect()
+        self.by_date
+            .into_inner()
+            .into_values()
+            .map(finish)
+            .collect()
     }
 }
 
@@ -131,9 +138,8 @@ impl fmt::Debug for DatedFiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DatedFiles")
             .field("table", &self.table)
-            .field("dates", &self.by_date.keys())
             .field("bytes", &self.bytes)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
