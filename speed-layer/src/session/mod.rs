@@ -1,7 +1,6 @@
 //! The shell: poll the log, fold, apply to the hot store.
 
 mod assignment;
-mod decoding;
 mod writing;
 
 use std::collections::HashMap;
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use event_log::registry::Registry;
-use event_log::{Consumer, EventLog, Polled};
+use event_log::{Consumer, EventLog, Polled, Records};
 use events::backoff::Backoff;
 use events::health::{Health, HealthBoard};
 use events::{Stream, Topic, TopicNames, TopicPartition};
@@ -22,7 +21,6 @@ use streets::StreetNetwork;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use self::decoding::{Decoded, Decoding};
 use self::writing::{CombinedLane, Round, TrailLane};
 use crate::alert_outbox::AlertOutbox;
 use crate::config::SpeedConfig;
@@ -150,7 +148,6 @@ struct Session<'a> {
     unsaid: Vec<AlertStep>,
     rules_version: Option<u64>,
     fence_feed: FenceFeed,
-    decoding: Option<Decoding>,
     in_flight: Option<InFlight>,
     /// What is stored when the vehicles are written that still wait.
     round: Option<Round>,
@@ -206,7 +203,6 @@ impl<'a> Session<'a> {
             alerts_noted: Bytes::new(),
             unsaid: Vec::new(),
             rules_version: None,
-            decoding: None,
             in_flight: None,
             round: None,
             combined: CombinedLane::default(),
@@ -234,22 +230,8 @@ impl<'a> Session<'a> {
                     self.written(written?);
                 }
                 _ = tick.tick(), if !is_tick_due => is_tick_due = true,
-                decoded = Decoding::finished(&mut self.decoding) => {
-                    self.decoding = None;
-                    // What has come meanwhile is decoded while this is folded.
-                    let next = match may_read {
-                        true => self.consumer.poll(Duration::ZERO).await?,
-                        false => Polled::Nothing,
-                    };
-                    let rebalanced = self.decode(next);
-                    // A replay folds them with all that was written before they were appended.
-                    self.refresh_configuration();
-                    decoded.into_iter().for_each(|decoded| self.fold(decoded));
-                    self.rebalance(rebalanced, shutdown).await?;
-                }
-                polled = self.consumer.poll(patience), if may_read && self.decoding.is_none() => {
-                    let rebalanced = self.decode(polled?);
-                    self.rebalance(rebalanced, shutdown).await?;
+                polled = self.consumer.poll(patience), if may_read => {
+                    self.handle(polled?, shutdown).await?;
                 }
             }
             if self.in_flight.is_some() {
@@ -345,26 +327,16 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Begins to decode what is records, and gives back what is not.
-    fn decode(&mut self, polled: Polled) -> Polled {
-        let Polled::Records(all) = polled else {
-            return polled;
-        };
-        let stream = |topic: &Topic| self.streams.get(topic).copied();
-        let all = all.into_iter();
-        let all = all.filter_map(|records| Some((stream(&records.partition.topic)?, records)));
-        self.decoding = Some(Decoding::start(all.collect()));
-        Polled::Nothing
-    }
-
-    /// Nothing may be on its way into the state then.
-    async fn rebalance(
-        &mut self,
-        polled: Polled,
-        shutdown: &CancellationToken,
-    ) -> Result<(), Error> {
+    async fn handle(&mut self, polled: Polled, shutdown: &CancellationToken) -> Result<(), Error> {
         match polled {
-            Polled::Nothing | Polled::Records(_) => {}
+            Polled::Nothing => {}
+            Polled::Records(all) => {
+                // A replay folds them with all that was written before they were appended.
+                self.refresh_configuration();
+                for records in all {
+                    self.fold(records);
+                }
+            }
             // Ready to take over from others.
             Polled::Assigned(partitions) if partitions.is_empty() => self.ready(),
             Polled::Assigned(partitions) => self.assign(&partitions, shutdown).await?,
@@ -380,18 +352,17 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn fold(&mut self, records: Decoded) {
+    fn fold(&mut self, records: Records) {
         let Some(progress) = self.progress.get_mut(&records.partition) else {
             return;
         };
         progress.began(records.from);
         let mut undecodable = 0;
-        for record in records.events {
-            progress.appended_at_us = record.appended_at_us;
+        for record in &records.records {
             if progress.passes(record.offset) {
                 self.state.caught_up(progress.slot);
             }
-            match record.event {
+            match events::decode(progress.stream, &record.value, record.appended_at_us) {
                 Ok(event) => {
                     self.state
                         .fold(progress.slot, event, record.offset, record.appended_at_us);
@@ -402,6 +373,9 @@ impl<'a> Session<'a> {
                     debug!(partition = %records.partition, offset = record.offset, %error, "skipped a record");
                 }
             }
+        }
+        if let Some(last) = records.records.last() {
+            progress.appended_at_us = last.appended_at_us;
         }
         if progress.passes(records.next) {
             self.state.caught_up(progress.slot);
