@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
@@ -37,18 +37,8 @@ pub struct DatedFiles {
 }
 
 struct Growing {
-    /// Never locked: encoders cannot be looked at from two threads at once, and who holds
-    /// one across an `await` has to be.
-    encoder: Mutex<FileEncoder>,
+    encoder: FileEncoder,
     content: Vec<Bytes>,
-}
-
-impl Growing {
-    fn encoder(&mut self) -> &mut FileEncoder {
-        self.encoder
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl DatedFiles {
@@ -94,15 +84,14 @@ impl DatedFiles {
                 let schema = Arc::clone(first.schema_ref());
                 let encoder = FileEncoder::new(self.table, place.key().clone(), schema)?;
                 place.insert(Growing {
-                    encoder: Mutex::new(encoder),
+                    encoder,
                     content: Vec::new(),
                 })
             }
         };
-        let encoder = file.encoder();
-        encoder.write(rows, order)?;
-        encoder.end_row_group()?;
-        let bytes = encoder.take_bytes()?;
+        file.encoder.write(rows, order)?;
+        file.encoder.end_row_group()?;
+        let bytes = file.encoder.take_bytes()?;
         let added = bytes.len();
         file.content.push(bytes);
         Ok(added)
@@ -114,11 +103,7 @@ impl DatedFiles {
     /// [`crate::Error::Schema`] where one cannot be ended.
     pub fn finish(self) -> Result<Vec<EncodedFile>> {
         let finish = |mut growing: Growing| {
-            let encoder = growing
-                .encoder
-                .into_inner()
-                .unwrap_or_else(PoisonError::into_inner);
-            let ended = encoder.finish(None);
+            let ended = growing.encoder.finish(None);
             let (footer, file) = ended.map_err(|error| refused(self.table, error.to_string()))?;
             growing.content.push(footer);
             Ok(EncodedFile {
