@@ -8,7 +8,7 @@
 //!
 //! *One server.* A batch is one transaction on the server (`transaction.rs`), so it is
 //! visible wholly or not at all, and is refused when its positions do not fit. It costs
-//! one round trip for each half megabyte; the first of a connection, and the first after
+//! one round trip for each two megabytes; the first of a connection, and the first after
 //! another process came in between, cost one more.
 //!
 //! *Sentinel.* The same, on the server that is the primary. Redis replicates after

@@ -39,8 +39,9 @@ use crate::{Cell, HotBatch, Result, Update};
 
 /// How often a batch is tried that others come in between of.
 const TRIES: u32 = 10;
-/// A part of a transaction is about as large, unless a single command is larger.
-const PART_BYTES: usize = 512 << 10;
+/// A part of a transaction is about as large, unless a single command is larger: what is
+/// written every few milliseconds is one part and costs one round trip.
+const PART_BYTES: usize = 2 << 20;
 const EXPIRE: &str = include_str!("expire.lua");
 
 /// Connections that write, one for each batch under way at once.
@@ -441,7 +442,7 @@ mod tests {
                 }
             }
         }
-        assert!(parts > 10, "{parts}");
+        assert!(parts > 4, "{parts}");
         let count = |word: String| words.get(word.as_bytes()).copied().unwrap_or(0);
         for number in 0..20_000 {
             assert_eq!(count(format!("cell-{number}")), 1);
