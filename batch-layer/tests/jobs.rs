@@ -355,23 +355,23 @@ async fn a_sort_larger_than_its_memory_spills_and_finishes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_join_larger_than_its_memory_spills_and_finishes() {
     let city = City::new().await;
-    let side = "(SELECT value, md5(CAST(value AS TEXT)) AS hash FROM generate_series(1, 600000))";
+    let side = "(SELECT value, md5(CAST(value AS TEXT)) AS hash FROM generate_series(1, 1500000))";
     let sql = format!(
         "SELECT count(*) AS pairs, count(*) FILTER (WHERE one.value = other.value) AS right \
          FROM {side} one JOIN {side} other ON one.hash = other.hash"
     );
     let mut job = city.job(&sql, &[]);
-    job.limits.memory_bytes = 32 << 20;
+    job.limits.memory_bytes = 64 << 20;
     let done = city.run(&job).await.expect("a result");
     assert_eq!(
         city.csv(&done.files[0].path),
-        "pairs,right\n600000,600000\n"
+        "pairs,right\n1500000,1500000\n"
     );
     assert_eq!(names(&city.folder.path().join("tmp"), |_| true), [""; 0]);
 
     let mut small = city.job(&sql, &[]);
     small.output += "-small";
-    small.limits.memory_bytes = 32 << 20;
+    small.limits.memory_bytes = 64 << 20;
     small.limits.spill_bytes = 1 << 20;
     let error = city.run(&small).await.expect_err("no room to spill");
     let said = error.to_string();

@@ -40,7 +40,9 @@ pub(crate) fn base_state(
     let partitions = (config.memory_bytes / PARTITION_BYTES).clamp(1, session.target_partitions());
     // DataFusion joins sorted sides in two partitions or more, never in one.
     let partitions = partitions.max(1 + usize::from(config.sorted_joins));
-    let for_merge = config.memory_bytes / (8 * partitions);
+    // A sorted join has a sort for each of its sides.
+    let sorts = partitions * (1 + usize::from(config.sorted_joins));
+    let for_merge = config.memory_bytes / (8 * sorts);
     session = session
         .with_target_partitions(partitions)
         .with_sort_spill_reservation_bytes(for_merge.min(SORT_MERGE_BYTES));
