@@ -29,6 +29,7 @@ mod plan_check;
 mod provider;
 mod reader;
 mod session;
+mod split_pool;
 mod statement;
 mod tail;
 mod threads;

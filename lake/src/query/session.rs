@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::ScalarUDF;
@@ -17,6 +17,7 @@ use crate::query::catalog::{CATALOG, SCHEMA};
 use crate::query::engine::QueryConfig;
 use crate::query::files::store_url;
 use crate::query::json_get::JsonGet;
+use crate::query::split_pool::SplitPool;
 use crate::query::{QueryError, QueryResult};
 
 /// Footers of Parquet files kept in memory, bytes.
@@ -26,6 +27,11 @@ const METADATA_CACHE_BYTES: usize = 64 << 20;
 const PARTITION_BYTES: usize = 32 << 20;
 /// What a sort keeps free to merge what it has spilled, where there is enough.
 const SORT_MERGE_BYTES: usize = 10 << 20;
+/// How many spilled files a sort of a sorted join merges at once: there are several such
+/// sorts, and one that merged all of its files would leave the others nothing.
+const JOINED_FILES_AT_ONCE: usize = 4;
+/// Rows of a batch then.
+const JOINED_ROWS_AT_ONCE: usize = 2_048;
 
 /// The state that every query starts from.
 pub(crate) fn base_state(
@@ -46,6 +52,10 @@ pub(crate) fn base_state(
     session = session
         .with_target_partitions(partitions)
         .with_sort_spill_reservation_bytes(for_merge.min(SORT_MERGE_BYTES));
+    if config.sorted_joins {
+        // A merge holds batches of every file that it reads.
+        session = session.with_batch_size(JOINED_ROWS_AT_ONCE);
+    }
     let options = session.options_mut();
     options.optimizer.prefer_hash_join = !config.sorted_joins;
     options.execution.time_zone = Some("UTC".to_owned());
@@ -83,9 +93,17 @@ fn runtime(config: &QueryConfig, store: Arc<dyn ObjectStore>) -> QueryResult<Arc
     };
     let disk = DiskManagerBuilder::default()
         .with_mode(mode)
-        .with_max_temp_directory_size(config.spill_bytes);
+        .with_max_temp_directory_size(config.spill_bytes)
+        .with_max_spill_merge_fan_in(match config.sorted_joins {
+            true => JOINED_FILES_AT_ONCE,
+            false => 0, // as many as memory has room for
+        });
+    let pool: Arc<dyn MemoryPool> = match config.sorted_joins {
+        true => Arc::new(SplitPool::new(config.memory_bytes)),
+        false => Arc::new(FairSpillPool::new(config.memory_bytes)),
+    };
     let runtime = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(FairSpillPool::new(config.memory_bytes)))
+        .with_memory_pool(pool)
         .with_disk_manager_builder(disk)
         .with_metadata_cache_limit(METADATA_CACHE_BYTES)
         .build_arc()?;
