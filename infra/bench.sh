@@ -39,7 +39,7 @@ find_fence_peers() {
 if [ $# -eq 0 ]; then
   start_stand
   find_fence_peers
-  cargo bench --workspace
+  cargo bench --workspace --bench "*"
 fi
 for name in "$@"; do
   case "$name" in batch | speed) start_stand ;; esac

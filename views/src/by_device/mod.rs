@@ -9,18 +9,19 @@
 //! mostly in log order, so a run is long and whole runs follow each other: rows are only
 //! sorted where they do not.
 
+mod run;
+
 use std::fs::File;
 use std::hash::BuildHasher;
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
-use bytes::{Buf, BufMut};
-use events::Location;
 use foldhash::HashMap;
 use foldhash::fast::FixedState;
-use tracks::{Fix, hash64};
+use tracks::hash64;
 
+use self::run::{OpenRun, Run};
 use crate::Result;
 use crate::source::{FixRow, FixRows};
 
@@ -28,17 +29,6 @@ use crate::source::{FixRow, FixRows};
 const ROW_BYTES: u64 = 72;
 /// Each bucket may be a file.
 const BUCKETS_MAX: u64 = 256;
-
-const HAS_OFFSET: u8 = 1;
-const HAS_HEADING: u8 = 2;
-const HAS_ACCURACY: u8 = 4;
-const HAS_TYPE: u8 = 8;
-/// Offsets ascend.
-const IN_ORDER: u8 = 16;
-
-/// Numbers of a row that has all of them, eight bytes each.
-const WORDS_MAX: usize = 9;
-type Word = [u8; 8];
 
 /// Rows on their way into buckets.
 pub(crate) struct ByDevice {
@@ -115,34 +105,11 @@ impl ByDevice {
 
     fn begin<'b>(&mut self, row: &FixRow<'b>) -> OpenRun<'b> {
         let (bucket, device) = self.place_of(row.fix.device_id);
-        let bytes = &mut self.buckets[bucket].runs;
-        let run = OpenRun {
-            bucket,
-            device,
-            device_id: row.fix.device_id,
-            device_hash: row.fix.device_hash,
-            partition: row.partition,
-            vehicle_type: row.fix.vehicle_type,
-            has: has(row),
-            begins_at: bytes.len(),
-            count: 0,
-            newest_offset: None,
-            is_in_order: row.offset.is_some(),
-            ids: Vec::new(),
-        };
-        run.put_header(bytes);
-        run
+        OpenRun::begin(row, bucket, device, &mut self.buckets[bucket].runs)
     }
 
-    /// Says at its beginning what the run has become.
     fn end(&mut self, run: OpenRun<'_>) {
-        let bytes = &mut self.buckets[run.bucket].runs;
-        let mut header = Vec::with_capacity(HEADER_BYTES);
-        run.put_header(&mut header);
-        let (header, _) = header.split_at(HEADER_BYTES);
-        bytes[run.begins_at..][..HEADER_BYTES].copy_from_slice(header);
-        bytes.put_slice(&run.ids);
-        self.held_bytes += bytes.len() - run.begins_at;
+        self.held_bytes += run.end(&mut self.buckets[run.bucket].runs);
     }
 
     /// Bucket and number within it.
@@ -214,101 +181,6 @@ impl Bucket {
     }
 }
 
-/// Device, stream, partition, flags, rows, lengths of the vehicle type and of all ids.
-const HEADER_BYTES: usize = 29;
-
-/// A run in the making: header, vehicle type, rows, then the ids of those that have no
-/// offset, which are put in order by them.
-struct OpenRun<'b> {
-    bucket: usize,
-    device: u32,
-    device_id: &'b str,
-    device_hash: u64,
-    partition: (i64, i32),
-    vehicle_type: Option<&'b str>,
-    has: u8,
-    begins_at: usize,
-    count: u32,
-    newest_offset: Option<i64>,
-    is_in_order: bool,
-    ids: Vec<u8>,
-}
-
-/// Which of the numbers that may be missing are there.
-#[inline]
-fn has(row: &FixRow<'_>) -> u8 {
-    let flag = |is_there: bool, flag: u8| if is_there { flag } else { 0 };
-    flag(row.offset.is_some(), HAS_OFFSET)
-        | flag(row.fix.heading_deg.is_some(), HAS_HEADING)
-        | flag(row.fix.accuracy_m.is_some(), HAS_ACCURACY)
-        | flag(row.fix.vehicle_type.is_some(), HAS_TYPE)
-}
-
-/// How many numbers a row has.
-fn words(has: u8) -> usize {
-    7 + usize::from(has & HAS_HEADING != 0) + usize::from(has & HAS_ACCURACY != 0)
-}
-
-impl OpenRun<'_> {
-    #[inline]
-    fn fits(&self, row: &FixRow<'_>) -> bool {
-        self.device_id == row.fix.device_id
-            && self.has == has(row)
-            && self.partition == row.partition
-            && self.vehicle_type == row.fix.vehicle_type
-    }
-
-    fn put_header(&self, bytes: &mut Vec<u8>) {
-        let in_order = if self.is_in_order { IN_ORDER } else { 0 };
-        let vehicle_type = self.vehicle_type.unwrap_or_default();
-        bytes.put_u32_le(self.device);
-        bytes.put_i64_le(self.partition.0);
-        bytes.put_i32_le(self.partition.1);
-        bytes.put_u8(self.has | in_order);
-        bytes.put_u32_le(self.count);
-        // An Arrow column of texts has at most 2 GiB.
-        bytes.put_u32_le(vehicle_type.len() as u32);
-        bytes.put_u32_le(self.ids.len() as u32);
-        bytes.put_slice(vehicle_type.as_bytes());
-    }
-
-    #[inline]
-    fn put(&mut self, row: &FixRow<'_>, id: &str, bytes: &mut Vec<u8>) {
-        let fix = &row.fix;
-        let place = match row.offset {
-            Some(offset) => {
-                self.is_in_order &= self.newest_offset.is_none_or(|newest| newest < offset);
-                self.newest_offset = Some(offset);
-                offset as u64
-            }
-            None => {
-                let begins_at = self.ids.len() as u64;
-                self.ids.put_slice(id.as_bytes());
-                (begins_at << 32) | id.len() as u64
-            }
-        };
-        let mut numbers = [
-            fix.timestamp_us as u64,
-            place,
-            row.appended_at_us as u64,
-            fix.id,
-            fix.location.latitude.to_bits(),
-            fix.location.longitude.to_bits(),
-            fix.speed_kmh.to_bits(),
-            0,
-            0,
-        ];
-        let mut count = 7;
-        for number in [fix.heading_deg, fix.accuracy_m].into_iter().flatten() {
-            numbers[count] = number.to_bits();
-            count += 1;
-        }
-        let words: [Word; WORDS_MAX] = numbers.map(u64::to_le_bytes);
-        bytes.extend_from_slice(words[..count].as_flattened());
-        self.count += 1;
-    }
-}
-
 /// All rows of some devices.
 pub(crate) struct LoadedBucket {
     devices: Vec<String>,
@@ -333,7 +205,7 @@ impl LoadedBucket {
         runs.sort_by_key(|run| (run.device, run.place(), run.offset(0)));
         for runs in runs.chunk_by(|a, b| (a.device, a.place()) == (b.device, b.place())) {
             let follow = |pair: &[Run<'_>]| pair[0].offset(pair[0].count() - 1) < pair[1].offset(0);
-            if runs.iter().all(|run| run.has & IN_ORDER != 0) && runs.windows(2).all(follow) {
+            if runs.iter().all(Run::is_in_order) && runs.windows(2).all(follow) {
                 for run in runs {
                     (0..run.count()).for_each(|row| visit(&run.row(row)));
                 }
@@ -361,115 +233,11 @@ fn in_order(runs: &[Run<'_>]) -> Vec<(i64, u32, u32)> {
     order
 }
 
-/// A run as it was written.
-struct Run<'b> {
-    device: u32,
-    device_id: &'b str,
-    device_hash: u64,
-    partition: (i64, i32),
-    vehicle_type: Option<&'b str>,
-    has: u8,
-    /// Of all rows.
-    numbers: &'b [Word],
-    ids: &'b [u8],
-}
-
-impl<'b> Run<'b> {
-    fn read(bytes: &mut &'b [u8], devices: &'b [String]) -> Self {
-        let device = bytes.get_u32_le();
-        let partition = (bytes.get_i64_le(), bytes.get_i32_le());
-        let has = bytes.get_u8();
-        let count = bytes.get_u32_le() as usize;
-        let (type_bytes, id_bytes) = (bytes.get_u32_le() as usize, bytes.get_u32_le() as usize);
-        let mut take = |count: usize| {
-            let (taken, rest) = bytes.split_at(count);
-            *bytes = rest;
-            taken
-        };
-        let vehicle_type = text(take(type_bytes));
-        let (numbers, _) = take(count * words(has) * size_of::<Word>()).as_chunks();
-        let device_id = &devices[device as usize];
-        Self {
-            device,
-            device_id,
-            device_hash: hash64(0, device_id.as_bytes()),
-            partition,
-            vehicle_type: (has & HAS_TYPE != 0).then_some(vehicle_type),
-            has,
-            numbers,
-            ids: take(id_bytes),
-        }
-    }
-
-    fn count(&self) -> usize {
-        self.numbers.len() / words(self.has)
-    }
-
-    /// Stream and partition; rows that never were in the log come last.
-    fn place(&self) -> (i64, u32) {
-        let (stream, partition) = self.partition;
-        (stream, u32::try_from(partition).unwrap_or(u32::MAX))
-    }
-
-    fn number(&self, row: usize, number: usize) -> u64 {
-        u64::from_le_bytes(self.numbers[row * words(self.has) + number])
-    }
-
-    /// Rows without one come last.
-    fn offset(&self, row: usize) -> i64 {
-        match self.has & HAS_OFFSET != 0 {
-            true => self.number(row, 1) as i64,
-            false => i64::MAX,
-        }
-    }
-
-    /// What rows without an offset are put in order by: time and id.
-    fn outside(&self, row: usize) -> (i64, &'b str) {
-        if self.has & HAS_OFFSET != 0 {
-            return (0, "");
-        }
-        let place = self.number(row, 1);
-        let (begins_at, length) = ((place >> 32) as usize, place as u32 as usize);
-        let id = text(&self.ids[begins_at..begins_at + length]);
-        (self.number(row, 0) as i64, id)
-    }
-
-    #[inline]
-    fn row(&self, row: usize) -> FixRow<'b> {
-        let words = words(self.has);
-        let numbers = &self.numbers[row * words..][..words];
-        let whole = |number: usize| u64::from_le_bytes(numbers[number]);
-        let float = |number: usize| f64::from_bits(whole(number));
-        let has = |flag: u8| self.has & flag != 0;
-        FixRow {
-            partition: self.partition,
-            offset: has(HAS_OFFSET).then(|| whole(1) as i64),
-            appended_at_us: whole(2) as i64,
-            fix: Fix {
-                device_id: self.device_id,
-                device_hash: self.device_hash,
-                id: whole(3),
-                timestamp_us: whole(0) as i64,
-                location: Location {
-                    latitude: float(4),
-                    longitude: float(5),
-                },
-                speed_kmh: float(6),
-                heading_deg: has(HAS_HEADING).then(|| float(7)),
-                accuracy_m: has(HAS_ACCURACY).then(|| float(words - 1)),
-                vehicle_type: self.vehicle_type,
-            },
-        }
-    }
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).expect("it was written as text")
-}
-
 #[cfg(test)]
 mod tests {
+    use events::Location;
     use proptest::prelude::*;
+    use tracks::Fix;
 
     use super::*;
 
