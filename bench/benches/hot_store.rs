@@ -122,7 +122,8 @@ impl<S: HotStore> Writer<S> {
 
     async fn run(&mut self) -> u64 {
         for number in 0..BATCHES {
-            let mut batch = self.batches[number % self.batches.len()].clone();
+            let index = number % self.batches.len();
+            let batch = &mut self.batches[index];
             let to = self.position + BATCH as i64;
             batch.advances = vec![Advance {
                 partition: partition(),

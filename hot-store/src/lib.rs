@@ -147,7 +147,7 @@ pub trait HotStore: Send + Sync + 'static {
     /// Each written value lives for its kind's time to live from now. A batch
     /// whose answer was lost ([`Error::is_retryable`]) may be sent again as it is:
     /// it counts as applied if the first try reached the store.
-    async fn apply(&self, owner: &str, batch: HotBatch) -> Result<()>;
+    async fn apply(&self, owner: &str, batch: &HotBatch) -> Result<()>;
 
     /// The positions stored for `owner`.
     async fn positions(&self, owner: &str) -> Result<HashMap<TopicPartition, Offset>>;

@@ -63,7 +63,7 @@ async fn try_to_rebuild(deps: &Deps) -> Result<(), Error> {
         ..HotBatch::default()
     };
     // A conflict is another process that wrote between the two: tried again.
-    deps.hot.apply(OWNER, batch).await?;
+    deps.hot.apply(OWNER, &batch).await?;
     info!(
         partitions,
         "the hot store is rebuilt from the log's retained part"

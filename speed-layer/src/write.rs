@@ -96,7 +96,7 @@ impl Write {
             let mut vehicles: Vec<_> = batch.updates.extract_if(.., is_vehicle).collect();
             loop {
                 let part = vehicles.drain(..vehicles.len().min(UPDATES_MAX)).collect();
-                apply(&deps, fence(part, Vec::new()), &shutdown).await?;
+                apply(&deps, &fence(part, Vec::new()), &shutdown).await?;
                 if vehicles.is_empty() {
                     break;
                 }
@@ -109,13 +109,12 @@ impl Write {
         while batch.updates.len() > UPDATES_MAX {
             // Values first: a crash before their positions only repeats them.
             let part = batch.updates.drain(..UPDATES_MAX).collect();
-            apply(&deps, fence(part, Vec::new()), &shutdown).await?;
+            apply(&deps, &fence(part, Vec::new()), &shutdown).await?;
         }
-        let advances = batch.advances.clone();
-        apply(&deps, batch, &shutdown).await?;
+        apply(&deps, &batch, &shutdown).await?;
         histogram!("citypulse_speed_apply_seconds").record(started.elapsed().as_secs_f64());
         Ok(Written {
-            advances,
+            advances: batch.advances,
             alerts,
             windows,
         })
@@ -142,9 +141,9 @@ async fn append(
         .collect())
 }
 
-async fn apply(deps: &Deps, batch: HotBatch, shutdown: &CancellationToken) -> Result<(), Error> {
+async fn apply(deps: &Deps, batch: &HotBatch, shutdown: &CancellationToken) -> Result<(), Error> {
     let mut backoff = Backoff::new();
-    while let Err(error) = deps.hot.apply(OWNER, batch.clone()).await {
+    while let Err(error) = deps.hot.apply(OWNER, batch).await {
         let error = Error::from(error);
         if !error.is_retryable() || error.is_conflict() {
             return Err(error);

@@ -158,7 +158,7 @@ async fn each_window_is_explained_and_healing_leaves_nothing_to_explain() {
     };
     city_of
         .hot
-        .apply("speed", batch)
+        .apply("speed", &batch)
         .await
         .expect("a live window");
 

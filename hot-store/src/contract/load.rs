@@ -21,9 +21,9 @@ pub async fn large_batches_are_whole(fixture: &dyn Fixture) {
             .collect(),
         advances: vec![advance(0, 0, 10_000)],
     };
-    store.apply(OWNER, large("first")).await.expect("apply");
+    store.apply(OWNER, &large("first")).await.expect("apply");
     store
-        .apply(OWNER, large("refused"))
+        .apply(OWNER, &large("refused"))
         .await
         .expect_err("a conflict");
     let entries = sorted(&*store, Kind::Vehicle).await;
@@ -57,7 +57,7 @@ pub async fn a_reader_never_sees_a_position_before_its_value(fixture: &dyn Fixtu
                     cells: vec![cell(0, "c", Some(&(number + 1).to_string()))],
                     advances: vec![advance(0, number, number + 1)],
                 };
-                store.apply(OWNER, batch).await.expect("apply");
+                store.apply(OWNER, &batch).await.expect("apply");
             }
         }
     });
@@ -103,7 +103,7 @@ pub async fn concurrent_partitions_all_arrive(fixture: &dyn Fixture) {
                         cells: vec![cell(number, "c", Some(&step.to_string()))],
                         advances: vec![advance(number, step, step + 1)],
                     };
-                    store.apply(OWNER, batch).await.expect("apply");
+                    store.apply(OWNER, &batch).await.expect("apply");
                 }
             })
         })

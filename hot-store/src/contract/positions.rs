@@ -11,14 +11,14 @@ pub async fn an_absent_position_matches_any(fixture: &dyn Fixture) {
         advances: vec![advance(0, far, far + 2), advance(1, 0, 7)],
         ..HotBatch::default()
     };
-    store.apply(OWNER, batch).await.expect("apply");
+    store.apply(OWNER, &batch).await.expect("apply");
     let expected = HashMap::from([(partition(0), far + 2), (partition(1), 7)]);
     assert_eq!(store.positions(OWNER).await.expect("positions"), expected);
     let batch = HotBatch {
         advances: vec![advance(0, far + 2, far + 3)],
         ..HotBatch::default()
     };
-    store.apply(OWNER, batch).await.expect("apply");
+    store.apply(OWNER, &batch).await.expect("apply");
     assert_eq!(
         store.positions(OWNER).await.expect("positions")[&partition(0)],
         far + 3
@@ -36,14 +36,14 @@ pub async fn a_conflict_changes_nothing(fixture: &dyn Fixture) {
         cells: vec![cell(0, "c", Some("old"))],
         advances: vec![advance(0, 0, 10), advance(1, 0, 10)],
     };
-    store.apply(OWNER, batch).await.expect("apply");
+    store.apply(OWNER, &batch).await.expect("apply");
     for from in [0, 9, 11, 20] {
         let batch = HotBatch {
             updates: vec![set(Kind::Vehicle, "a", "new"), delete(Kind::Vehicle, "b")],
             cells: vec![cell(0, "c", None), cell(1, "d", Some("new"))],
             advances: vec![advance(0, 10, 20), advance(1, from, 30)],
         };
-        let error = store.apply(OWNER, batch).await.expect_err("a conflict");
+        let error = store.apply(OWNER, &batch).await.expect_err("a conflict");
         assert!(!error.is_retryable());
         let Error::Conflict {
             partition: at,
@@ -74,11 +74,8 @@ pub async fn a_replayed_batch_is_refused(fixture: &dyn Fixture) {
         cells: vec![cell(0, "c", Some("1"))],
         advances: vec![advance(0, 3, 5)],
     };
-    store.apply(OWNER, batch.clone()).await.expect("apply");
-    let error = store
-        .apply(OWNER, batch.clone())
-        .await
-        .expect_err("a conflict");
+    store.apply(OWNER, &batch).await.expect("apply");
+    let error = store.apply(OWNER, &batch).await.expect_err("a conflict");
     assert!(
         matches!(error, Error::Conflict { stored: 5, .. }),
         "{error}"
@@ -88,7 +85,7 @@ pub async fn a_replayed_batch_is_refused(fixture: &dyn Fixture) {
         advances: Vec::new(),
         ..batch
     };
-    store.apply(OWNER, again).await.expect("apply");
+    store.apply(OWNER, &again).await.expect("apply");
     assert_eq!(value(&*store, Kind::Vehicle, "a").await.expect("a"), "1");
     assert_eq!(sorted_cells(&*store, 0).await.len(), 1);
     assert_eq!(
@@ -107,7 +104,7 @@ pub async fn owners_are_apart(fixture: &dyn Fixture) {
             advances: vec![advance(0, 0, number)],
             ..HotBatch::default()
         };
-        store.apply(owner, batch).await.expect("apply");
+        store.apply(owner, &batch).await.expect("apply");
     }
     store.reset("sp*").await.expect("reset");
     for (number, owner) in (1..).zip(owners) {
@@ -135,7 +132,7 @@ pub async fn cells_belong_to_their_partition(fixture: &dyn Fixture) {
     store
         .apply(
             OWNER,
-            HotBatch {
+            &HotBatch {
                 cells,
                 ..HotBatch::default()
             },
@@ -150,7 +147,7 @@ pub async fn cells_belong_to_their_partition(fixture: &dyn Fixture) {
     store
         .apply(
             OWNER,
-            HotBatch {
+            &HotBatch {
                 cells,
                 ..HotBatch::default()
             },
@@ -175,9 +172,9 @@ pub async fn cells_belong_to_their_partition(fixture: &dyn Fixture) {
             .collect(),
         ..HotBatch::default()
     };
-    store.apply(OWNER, many(Some("x"))).await.expect("apply");
+    store.apply(OWNER, &many(Some("x"))).await.expect("apply");
     assert_eq!(sorted_cells(&*store, 2).await.len(), 5001);
-    store.apply(OWNER, many(None)).await.expect("apply");
+    store.apply(OWNER, &many(None)).await.expect("apply");
     assert!(sorted_cells(&*store, 2).await.is_empty());
 }
 
@@ -191,7 +188,7 @@ pub async fn cells_and_positions_survive_a_reopen(fixture: &dyn Fixture) {
         cells: vec![cell(0, "c", Some("1")), cell(1, "d", Some("2"))],
         advances: vec![advance(0, 0, 4), advance(1, 0, 5)],
     };
-    fixture.store().apply(OWNER, batch).await.expect("apply");
+    fixture.store().apply(OWNER, &batch).await.expect("apply");
     let store = fixture.reopen().await;
     assert_eq!(
         value(&*store, Kind::Vehicle, "a").await.expect("a"),
@@ -213,7 +210,7 @@ pub async fn cells_and_positions_survive_a_reopen(fixture: &dyn Fixture) {
         advances: vec![advance(0, 0, 9)],
         ..HotBatch::default()
     };
-    let error = store.apply(OWNER, batch).await.expect_err("a conflict");
+    let error = store.apply(OWNER, &batch).await.expect_err("a conflict");
     assert!(
         matches!(error, Error::Conflict { stored: 4, .. }),
         "{error}"
@@ -228,7 +225,7 @@ pub async fn reset_forgets_positions_and_cells_but_no_values(fixture: &dyn Fixtu
         cells: vec![cell(0, "c", Some("1")), cell(7, "orphan", Some("1"))],
         advances: vec![advance(0, 0, 4)],
     };
-    store.apply(OWNER, batch).await.expect("apply");
+    store.apply(OWNER, &batch).await.expect("apply");
     store.reset(OWNER).await.expect("reset");
     assert!(store.positions(OWNER).await.expect("positions").is_empty());
     assert!(sorted_cells(&*store, 0).await.is_empty());
@@ -238,7 +235,7 @@ pub async fn reset_forgets_positions_and_cells_but_no_values(fixture: &dyn Fixtu
         advances: vec![advance(0, 0, 1)],
         ..HotBatch::default()
     };
-    store.apply(OWNER, batch).await.expect("apply");
+    store.apply(OWNER, &batch).await.expect("apply");
 }
 
 /// A fence refuses a batch where another moved on, and moves nothing itself.
@@ -250,19 +247,19 @@ pub async fn a_fence_holds_and_moves_nothing(fixture: &dyn Fixture) {
         advances: vec![advance(0, position, position)],
     };
     // Where nothing stands yet, nothing stands afterwards.
-    store.apply(OWNER, fenced("1", 7)).await.expect("apply");
+    store.apply(OWNER, &fenced("1", 7)).await.expect("apply");
     assert!(store.positions(OWNER).await.expect("positions").is_empty());
     let moved = HotBatch {
         advances: vec![advance(0, 0, 10)],
         ..HotBatch::default()
     };
-    store.apply(OWNER, moved).await.expect("apply");
+    store.apply(OWNER, &moved).await.expect("apply");
     // As often as one likes.
     for value in ["2", "3"] {
-        store.apply(OWNER, fenced(value, 10)).await.expect("apply");
+        store.apply(OWNER, &fenced(value, 10)).await.expect("apply");
     }
     for position in [0, 9, 11] {
-        let refused = store.apply(OWNER, fenced("wrong", position)).await;
+        let refused = store.apply(OWNER, &fenced("wrong", position)).await;
         let error = refused.expect_err("a conflict");
         assert!(
             matches!(error, Error::Conflict { stored: 10, expected, .. } if expected == position),
@@ -284,9 +281,9 @@ pub async fn a_fence_holds_and_moves_nothing(fixture: &dyn Fixture) {
         advances: vec![advance(0, at, at), advance(1, from, to)],
         ..HotBatch::default()
     };
-    store.apply(OWNER, both(10, 0, 5)).await.expect("apply");
+    store.apply(OWNER, &both(10, 0, 5)).await.expect("apply");
     store
-        .apply(OWNER, both(9, 5, 6))
+        .apply(OWNER, &both(9, 5, 6))
         .await
         .expect_err("a conflict");
     let expected = HashMap::from([(partition(0), 10), (partition(1), 5)]);

@@ -11,9 +11,9 @@ pub async fn values_read_back(fixture: &dyn Fixture) {
         set(Kind::Vehicle, "a", "{\"v\":1}"),
         set(Kind::Vehicle, "b", "{\"v\":2}"),
     ];
-    store.apply(OWNER, updates(batch)).await.expect("apply");
+    store.apply(OWNER, &updates(batch)).await.expect("apply");
     store
-        .apply(OWNER, updates(vec![set(Kind::Vehicle, "a", "{\"v\":3}")]))
+        .apply(OWNER, &updates(vec![set(Kind::Vehicle, "a", "{\"v\":3}")]))
         .await
         .expect("apply");
     assert_eq!(
@@ -33,11 +33,11 @@ pub async fn an_empty_batch_changes_nothing(fixture: &dyn Fixture) {
     let store = fixture.store();
     let mut watch = store.watch().await.expect("watch");
     store
-        .apply(OWNER, HotBatch::default())
+        .apply(OWNER, &HotBatch::default())
         .await
         .expect("apply");
     store
-        .apply(OWNER, updates(vec![set(Kind::Road, "r", "1")]))
+        .apply(OWNER, &updates(vec![set(Kind::Road, "r", "1")]))
         .await
         .expect("apply");
     let WatchEvent::Changed(notice) = next(&mut watch).await else {
@@ -51,9 +51,9 @@ pub async fn an_empty_batch_changes_nothing(fixture: &dyn Fixture) {
 pub async fn deleted_values_are_gone(fixture: &dyn Fixture) {
     let store = fixture.store();
     let batch = vec![set(Kind::Incident, "i", "1"), set(Kind::Incident, "j", "2")];
-    store.apply(OWNER, updates(batch)).await.expect("apply");
+    store.apply(OWNER, &updates(batch)).await.expect("apply");
     let batch = vec![delete(Kind::Incident, "i"), delete(Kind::Incident, "never")];
-    store.apply(OWNER, updates(batch)).await.expect("apply");
+    store.apply(OWNER, &updates(batch)).await.expect("apply");
     assert_eq!(value(&*store, Kind::Incident, "i").await, None);
     assert_eq!(sorted(&*store, Kind::Incident).await.len(), 1);
 }
@@ -63,10 +63,10 @@ pub async fn ids_are_found_by_their_beginning(fixture: &dyn Fixture) {
     let store = fixture.store();
     let ids = ["cell:a:60", "cell:a:120", "cell:b:60", "c*ll:a:60", "city"];
     let batch = ids.map(|id| set(Kind::Window, id, "1")).to_vec();
-    store.apply(OWNER, updates(batch)).await.expect("apply");
+    store.apply(OWNER, &updates(batch)).await.expect("apply");
     let other = set(Kind::Alert, "cell:a:180", "1");
     store
-        .apply(OWNER, updates(vec![other]))
+        .apply(OWNER, &updates(vec![other]))
         .await
         .expect("apply");
     let cases = [
@@ -109,11 +109,11 @@ pub async fn odd_ids_read_back(fixture: &dyn Fixture) {
     let batch = ids
         .map(|id| set(Kind::Trail, id, format!("{{\"id\":{id:?}}}")))
         .to_vec();
-    store.apply(OWNER, updates(batch)).await.expect("apply");
+    store.apply(OWNER, &updates(batch)).await.expect("apply");
     store
         .apply(
             OWNER,
-            updates(vec![set(Kind::Trail, "bytes", &b"\xff\x00\xfe"[..])]),
+            &updates(vec![set(Kind::Trail, "bytes", &b"\xff\x00\xfe"[..])]),
         )
         .await
         .expect("apply");
@@ -139,7 +139,7 @@ pub async fn odd_ids_read_back(fixture: &dyn Fixture) {
     expected.sort();
     assert_eq!(found, expected);
     store
-        .apply(OWNER, updates(vec![delete(Kind::Trail, "*")]))
+        .apply(OWNER, &updates(vec![delete(Kind::Trail, "*")]))
         .await
         .expect("apply");
     assert_eq!(sorted(&*store, Kind::Trail).await.len(), ids.len());
@@ -151,11 +151,11 @@ pub async fn kinds_of_one_have_one_value(fixture: &dyn Fixture) {
     for kind in Kind::ALL.into_iter().filter(|kind| kind.is_single()) {
         let mut watch = store.watch().await.expect("watch");
         store
-            .apply(OWNER, updates(vec![set(kind, "", "1")]))
+            .apply(OWNER, &updates(vec![set(kind, "", "1")]))
             .await
             .expect("apply");
         store
-            .apply(OWNER, updates(vec![set(kind, "other", "2")]))
+            .apply(OWNER, &updates(vec![set(kind, "other", "2")]))
             .await
             .expect("apply");
         let entries = sorted(&*store, kind).await;
@@ -190,7 +190,7 @@ pub async fn scan_returns_only_its_kind(fixture: &dyn Fixture) {
         cells: vec![cell(0, "c", Some("1"))],
         advances: vec![advance(0, 0, 1)],
     };
-    store.apply(OWNER, batch).await.expect("apply");
+    store.apply(OWNER, &batch).await.expect("apply");
     for kind in Kind::ALL {
         let entries = sorted(&*store, kind).await;
         assert_eq!(
@@ -209,7 +209,7 @@ pub async fn every_value_has_the_time_to_live_of_its_kind(fixture: &dyn Fixture)
     let store = fixture.store();
     let began = Instant::now();
     let batch = Kind::ALL.map(|kind| set(kind, "", "1")).to_vec();
-    store.apply(OWNER, updates(batch)).await.expect("apply");
+    store.apply(OWNER, &updates(batch)).await.expect("apply");
     for kind in Kind::ALL {
         let entry = store.get(kind, "").await.expect("get").expect("value");
         let scanned = sorted(&*store, kind).await.remove(0);
@@ -227,7 +227,7 @@ pub async fn an_old_value_ends_sooner(fixture: &dyn Fixture) {
     let age = Duration::from_secs(400);
     let old = set(Kind::Vehicle, "a", "1").aged(age);
     store
-        .apply(OWNER, updates(vec![old, set(Kind::Vehicle, "b", "1")]))
+        .apply(OWNER, &updates(vec![old, set(Kind::Vehicle, "b", "1")]))
         .await
         .expect("apply");
     let left = async |id| {
@@ -250,7 +250,7 @@ pub async fn only_a_newer_value_extends_the_time_to_live(fixture: &dyn Fixture) 
             .expires_in
     };
     store
-        .apply(OWNER, updates(vec![set(Kind::Vehicle, "a", "1")]))
+        .apply(OWNER, &updates(vec![set(Kind::Vehicle, "a", "1")]))
         .await
         .expect("apply");
     let first = left().await;
@@ -259,7 +259,7 @@ pub async fn only_a_newer_value_extends_the_time_to_live(fixture: &dyn Fixture) 
     while last + Duration::from_millis(30) > first {
         assert!(Instant::now() < deadline, "the time to live does not run");
         store
-            .apply(OWNER, updates(vec![set(Kind::Vehicle, "b", "1")]))
+            .apply(OWNER, &updates(vec![set(Kind::Vehicle, "b", "1")]))
             .await
             .expect("apply");
         store.scan(Kind::Vehicle).await.expect("scan");
@@ -267,7 +267,7 @@ pub async fn only_a_newer_value_extends_the_time_to_live(fixture: &dyn Fixture) 
         last = left().await;
     }
     store
-        .apply(OWNER, updates(vec![set(Kind::Vehicle, "a", "1")]))
+        .apply(OWNER, &updates(vec![set(Kind::Vehicle, "a", "1")]))
         .await
         .expect("apply");
     assert!(left().await > last);
@@ -281,7 +281,7 @@ pub async fn many_are_read_in_order(fixture: &dyn Fixture) {
         .filter(|number| number % 2 == 0)
         .map(|number| set(Kind::Window, &id(number), number.to_string()))
         .collect();
-    store.apply(OWNER, updates(batch)).await.expect("apply");
+    store.apply(OWNER, &updates(batch)).await.expect("apply");
     let mut ids: Vec<_> = (0..2500).rev().map(id).collect();
     ids.push(id(4));
     let entries = store.get_many(Kind::Window, &ids).await.expect("get_many");

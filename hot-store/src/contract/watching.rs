@@ -6,7 +6,7 @@ use super::*;
 pub async fn a_watcher_sees_every_batch_in_order(fixture: &dyn Fixture) {
     let store = fixture.store();
     store
-        .apply(OWNER, updates(vec![set(Kind::Vehicle, "before", "1")]))
+        .apply(OWNER, &updates(vec![set(Kind::Vehicle, "before", "1")]))
         .await
         .expect("apply");
     let mut watches = [
@@ -23,7 +23,7 @@ pub async fn a_watcher_sees_every_batch_in_order(fixture: &dyn Fixture) {
             cells: vec![cell(0, "private", Some("1"))],
             advances: vec![advance(0, number, number + 1)],
         };
-        store.apply(OWNER, batch).await.expect("apply");
+        store.apply(OWNER, &batch).await.expect("apply");
     }
     for watch in &mut watches {
         let mut is_first = true;
@@ -64,12 +64,12 @@ pub async fn a_watcher_sees_no_refused_batch(fixture: &dyn Fixture) {
         advances: vec![advance(0, from, to)],
         ..HotBatch::default()
     };
-    store.apply(OWNER, batch("1", 0, 1)).await.expect("apply");
+    store.apply(OWNER, &batch("1", 0, 1)).await.expect("apply");
     store
-        .apply(OWNER, batch("refused", 0, 1))
+        .apply(OWNER, &batch("refused", 0, 1))
         .await
         .expect_err("a conflict");
-    store.apply(OWNER, batch("2", 1, 2)).await.expect("apply");
+    store.apply(OWNER, &batch("2", 1, 2)).await.expect("apply");
     for expected in ["1", "2"] {
         let WatchEvent::Changed(notice) = next(&mut watch).await else {
             panic!("a gap")
@@ -86,14 +86,14 @@ pub async fn a_watcher_learns_that_positions_jumped(fixture: &dyn Fixture) {
         advances: vec![advance(0, from, to)],
         ..HotBatch::default()
     };
-    store.apply(OWNER, moved(0, 5)).await.expect("apply");
-    store.apply("other", moved(90, 91)).await.expect("apply");
-    store.apply(OWNER, moved(5, 6)).await.expect("apply");
+    store.apply(OWNER, &moved(0, 5)).await.expect("apply");
+    store.apply("other", &moved(90, 91)).await.expect("apply");
+    store.apply(OWNER, &moved(5, 6)).await.expect("apply");
     for _ in 0..3 {
         assert!(matches!(next(&mut watch).await, WatchEvent::Changed(_)));
     }
     store.reset(OWNER).await.expect("reset");
-    store.apply(OWNER, moved(0, 1)).await.expect("apply");
+    store.apply(OWNER, &moved(0, 1)).await.expect("apply");
     assert!(matches!(next(&mut watch).await, WatchEvent::Gap));
     let WatchEvent::Changed(notice) = next(&mut watch).await else {
         panic!("two gaps")
@@ -107,7 +107,7 @@ pub async fn a_slow_watcher_learns_of_a_gap(fixture: &dyn Fixture) {
     let mut watch = store.watch().await.expect("watch");
     for number in 0..3000 {
         let batch = updates(vec![set(Kind::Vehicle, "a", number.to_string())]);
-        store.apply(OWNER, batch).await.expect("apply");
+        store.apply(OWNER, &batch).await.expect("apply");
     }
     let mut gaps = 0;
     let mut told = 0;
@@ -125,7 +125,7 @@ pub async fn a_slow_watcher_learns_of_a_gap(fixture: &dyn Fixture) {
     assert!(gaps >= 1, "no gap");
     assert!(told < 3000, "kept everything");
     store
-        .apply(OWNER, updates(vec![set(Kind::Vehicle, "a", "last")]))
+        .apply(OWNER, &updates(vec![set(Kind::Vehicle, "a", "last")]))
         .await
         .expect("apply");
     let WatchEvent::Changed(notice) = next(&mut watch).await else {
@@ -148,7 +148,7 @@ pub async fn windows_are_not_told(fixture: &dyn Fixture) {
         advances: vec![advance(0, 0, 1)],
         ..HotBatch::default()
     };
-    store.apply(OWNER, batch).await.expect("apply");
+    store.apply(OWNER, &batch).await.expect("apply");
     let WatchEvent::Changed(notice) = next(&mut watch).await else {
         panic!("a gap")
     };
@@ -162,6 +162,6 @@ pub async fn windows_are_not_told(fixture: &dyn Fixture) {
     );
     assert_eq!(sorted(&*store, Kind::Window).await.len(), 1);
     let gone = vec![delete(Kind::Window, "city:speed:0")];
-    store.apply(OWNER, updates(gone)).await.expect("apply");
+    store.apply(OWNER, &updates(gone)).await.expect("apply");
     assert_eq!(value(&*store, Kind::Window, "city:speed:0").await, None);
 }

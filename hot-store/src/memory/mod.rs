@@ -23,7 +23,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::state::State;
 use crate::mailbox::{Mailbox, MailboxWatch};
-use crate::{Entry, Error, HotBatch, HotStore, Kind, Notice, Result, Watch};
+use crate::{Entry, Error, HotBatch, HotStore, Kind, Result, Watch};
 
 /// Shortest time between two snapshots.
 const SNAPSHOT_INTERVAL_MIN: Duration = Duration::from_secs(5);
@@ -190,32 +190,22 @@ fn wall_clock_us() -> i64 {
 
 #[async_trait]
 impl HotStore for MemoryStore {
-    async fn apply(&self, owner: &str, batch: HotBatch) -> Result<()> {
+    async fn apply(&self, owner: &str, batch: &HotBatch) -> Result<()> {
         if batch.updates.is_empty() && batch.cells.is_empty() && batch.advances.is_empty() {
             return Ok(());
         }
         let began = Instant::now();
-        let count = batch.updates.len() as u64;
         let now_us = (self.clock)();
-        let HotBatch {
-            mut updates,
-            cells,
-            advances,
-        } = batch;
-        for update in updates.iter_mut().filter(|update| update.kind.is_single()) {
-            update.id.clear();
-        }
         {
             let mut state = self.state.write();
-            state.check(owner, &advances)?;
-            state.apply(owner, &updates, cells, &advances, now_us);
-            updates.retain(|update| update.kind.is_told());
+            state.check(owner, &batch.advances)?;
+            state.apply(owner, batch, now_us);
             // Told under the lock: watchers see batches in the order of their
             // application, and none between `watch` and its return is lost.
-            let notice = Arc::new(Notice { advances, updates });
-            state.tell(owner, &notice);
+            state.tell(owner, batch);
         }
-        metrics::counter!("citypulse_hot_store_updates_total").increment(count);
+        metrics::counter!("citypulse_hot_store_updates_total")
+            .increment(batch.updates.len() as u64);
         metrics::histogram!("citypulse_hot_store_apply_seconds")
             .record(began.elapsed().as_secs_f64());
         Ok(())

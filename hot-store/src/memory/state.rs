@@ -9,7 +9,7 @@ use events::{Advance, Offset, TopicPartition};
 use foldhash::fast::RandomState;
 
 use crate::mailbox::Mailbox;
-use crate::{Cell, Entry, Error, Kind, Notice, Result, Update};
+use crate::{Cell, Entry, Error, HotBatch, Kind, Notice, Result, Update};
 
 /// Values whose time is over leave memory after at most this long, as long as
 /// anything is written. Readers never see them.
@@ -91,23 +91,16 @@ impl State {
     }
 
     /// Makes a checked batch the state.
-    pub(super) fn apply(
-        &mut self,
-        owner: &str,
-        updates: &[Update],
-        cells: Vec<Cell>,
-        advances: &[Advance],
-        now_us: i64,
-    ) {
+    pub(super) fn apply(&mut self, owner: &str, batch: &HotBatch, now_us: i64) {
         self.changes += 1;
-        for update in updates {
+        for update in &batch.updates {
             self.put(update, now_us);
         }
-        if !cells.is_empty() || !advances.is_empty() {
+        if !batch.cells.is_empty() || !batch.advances.is_empty() {
             self.owners
                 .entry(owner.to_owned())
                 .or_default()
-                .advance(cells, advances);
+                .advance(&batch.cells, &batch.advances);
         }
         if now_us.saturating_sub(self.swept_us) >= SWEEP_INTERVAL_US {
             self.sweep(now_us);
@@ -116,8 +109,9 @@ impl State {
 
     fn put(&mut self, update: &Update, now_us: i64) {
         let values = &mut self.values[index(update.kind)];
+        let id = update.kind.normal_id(&update.id);
         let Some(value) = &update.value else {
-            values.remove(update.id.as_str());
+            values.remove(id);
             return;
         };
         // Copied: a slice of a larger buffer would keep all of that buffer.
@@ -127,10 +121,10 @@ impl State {
             value,
             expires_us: now_us.saturating_add(time_to_live_us),
         };
-        match values.get_mut(update.id.as_str()) {
+        match values.get_mut(id) {
             Some(place) => *place = stored,
             None => {
-                values.insert(update.id.as_str().into(), stored);
+                values.insert(id.into(), stored);
             }
         }
     }
@@ -143,14 +137,22 @@ impl State {
     }
 
     /// Tells every watcher that is still there.
-    pub(super) fn tell(&mut self, owner: &str, notice: &Arc<Notice>) {
-        self.watchers.retain(|watcher| match watcher.upgrade() {
-            Some(mailbox) => {
-                mailbox.push(owner, notice);
-                true
-            }
-            None => false,
+    pub(super) fn tell(&mut self, owner: &str, batch: &HotBatch) {
+        self.watchers.retain(|watcher| watcher.strong_count() > 0);
+        if self.watchers.is_empty() {
+            return;
+        }
+        let told = batch.updates.iter().filter(|update| update.kind.is_told());
+        let updates = told.map(|update| Update {
+            id: update.kind.normal_id(&update.id).to_owned(),
+            ..update.clone()
         });
+        let notice = Arc::new(Notice {
+            advances: batch.advances.clone(),
+            updates: updates.collect(),
+        });
+        let watchers = self.watchers.iter().filter_map(Weak::upgrade);
+        watchers.for_each(|mailbox| mailbox.push(owner, &notice));
     }
 
     /// Tells `mailbox` of every change from now on.
@@ -262,26 +264,17 @@ impl State {
 }
 
 impl Owner {
-    fn advance(&mut self, cells: Vec<Cell>, advances: &[Advance]) {
-        for Cell {
-            partition,
-            key,
-            value,
-        } in cells
-        {
-            match value {
-                Some(value) => {
-                    let value = Bytes::copy_from_slice(&value);
-                    self.cells
-                        .entry(partition)
-                        .or_default()
-                        .insert(key.into(), value);
-                }
-                None => {
-                    if let Some(cells) = self.cells.get_mut(&partition) {
-                        cells.remove(key.as_str());
+    fn advance(&mut self, cells: &[Cell], advances: &[Advance]) {
+        for cells in cells.chunk_by(|a, b| a.partition == b.partition) {
+            let partition = &cells[0].partition;
+            let stored = self.cells.entry(partition.clone()).or_default();
+            for Cell { key, value, .. } in cells {
+                match value {
+                    Some(value) => {
+                        stored.insert(key.as_str().into(), Bytes::copy_from_slice(value))
                     }
-                }
+                    None => stored.remove(key.as_str()),
+                };
             }
         }
         for advance in advances.iter().filter(|advance| !advance.is_fence()) {

@@ -88,7 +88,10 @@ fn fake_clock() -> (Arc<AtomicI64>, Clock) {
 async fn values_end_with_their_time_to_live_and_leave_memory() {
     let (now_us, clock) = fake_clock();
     let store = MemoryStore::with_clock(clock);
-    store.apply("speed", batch("1", 0, 1)).await.expect("apply");
+    store
+        .apply("speed", &batch("1", 0, 1))
+        .await
+        .expect("apply");
     let time_to_live_us = Kind::Vehicle.time_to_live().as_micros() as i64;
     now_us.fetch_add(time_to_live_us - 1, Ordering::SeqCst);
     let left = store
@@ -106,7 +109,7 @@ async fn values_end_with_their_time_to_live_and_leave_memory() {
         updates: vec![Update::new(Kind::Road, "r", Some("1".into()))],
         ..HotBatch::default()
     };
-    store.apply("speed", other).await.expect("apply");
+    store.apply("speed", &other).await.expect("apply");
     assert_eq!(store.state.read().held(), 1, "only the road is left");
 }
 
@@ -116,7 +119,10 @@ async fn what_expired_while_the_process_was_down_is_not_read() {
     let path = folder.path().join("hot.snapshot");
     let (now_us, clock) = fake_clock();
     let store = MemoryStore::open_with_clock(&path, clock).expect("open");
-    store.apply("speed", batch("1", 0, 1)).await.expect("apply");
+    store
+        .apply("speed", &batch("1", 0, 1))
+        .await
+        .expect("apply");
     store.close().await.expect("close");
     let (later_us, clock) = fake_clock();
     later_us.store(
@@ -134,7 +140,7 @@ async fn a_damaged_snapshot_is_an_empty_store() {
     let path = folder.path().join("hot.snapshot");
     let store = MemoryStore::open(&path).expect("open");
     store
-        .apply("speed", batch("{\"v\":1}", 0, 1))
+        .apply("speed", &batch("{\"v\":1}", 0, 1))
         .await
         .expect("apply");
     store.close().await.expect("close");
@@ -156,7 +162,7 @@ async fn a_damaged_snapshot_is_an_empty_store() {
     );
     assert!(store.scan(Kind::Vehicle).await.expect("scan").is_empty());
     store
-        .apply("speed", batch("{\"v\":2}", 0, 7))
+        .apply("speed", &batch("{\"v\":2}", 0, 7))
         .await
         .expect("apply");
     store.close().await.expect("close");
@@ -169,7 +175,10 @@ async fn a_snapshot_is_only_written_after_a_change() {
     let folder = tempfile::tempdir().expect("folder");
     let store = MemoryStore::open(folder.path().join("hot.snapshot")).expect("open");
     assert!(store.save().await.expect("save").is_none());
-    store.apply("speed", batch("1", 0, 1)).await.expect("apply");
+    store
+        .apply("speed", &batch("1", 0, 1))
+        .await
+        .expect("apply");
     assert!(store.save().await.expect("save").is_some());
     assert!(store.save().await.expect("save").is_none());
     store.reset("speed").await.expect("reset");
@@ -181,7 +190,10 @@ async fn a_snapshot_that_cannot_be_written_is_an_error_that_names_the_file() {
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("hot.snapshot");
     let store = MemoryStore::open(&path).expect("open");
-    store.apply("speed", batch("1", 0, 1)).await.expect("apply");
+    store
+        .apply("speed", &batch("1", 0, 1))
+        .await
+        .expect("apply");
     // A folder in the file's place: renaming onto it fails.
     std::fs::create_dir(&path).expect("folder");
     let error = store.close().await.expect_err("not written");
@@ -197,7 +209,7 @@ async fn a_large_buffer_is_not_kept_for_a_small_value() {
     store
         .apply(
             "speed",
-            HotBatch {
+            &HotBatch {
                 updates,
                 ..HotBatch::default()
             },
@@ -314,7 +326,7 @@ pub(crate) async fn take(store: &dyn HotStore, step: &Step) -> bool {
     if step.reset {
         store.reset("speed").await.expect("reset");
     }
-    match store.apply("speed", step.batch()).await {
+    match store.apply("speed", &step.batch()).await {
         Ok(()) => true,
         Err(Error::Conflict { .. }) => false,
         Err(error) => panic!("{error}"),

@@ -42,6 +42,7 @@ mod subscription;
 mod tests;
 mod transaction;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -188,6 +189,16 @@ impl RedisStore {
     }
 }
 
+/// The batch with its cells in the order of partitions, as most are.
+fn with_cells_in_order(batch: &HotBatch) -> Cow<'_, HotBatch> {
+    if batch.cells.is_sorted_by_key(|cell| &cell.partition) {
+        return Cow::Borrowed(batch);
+    }
+    let mut batch = batch.clone();
+    batch.cells.sort_by(|a, b| a.partition.cmp(&b.partition));
+    Cow::Owned(batch)
+}
+
 /// See [`Misfit`].
 fn misfit(
     advances: &[Advance],
@@ -222,20 +233,20 @@ fn time_left(kind: Kind, left_ms: i64) -> Option<Duration> {
 
 #[async_trait]
 impl HotStore for RedisStore {
-    async fn apply(&self, owner: &str, mut batch: HotBatch) -> Result<()> {
+    async fn apply(&self, owner: &str, batch: &HotBatch) -> Result<()> {
         if batch.updates.is_empty() && batch.cells.is_empty() && batch.advances.is_empty() {
             return Ok(());
         }
         let began = Instant::now();
-        batch.cells.sort_by(|a, b| a.partition.cmp(&b.partition));
+        let batch = &*with_cells_in_order(batch);
         let advances = &batch.advances;
         let mut doubt = self.doubts.guard(owner, advances);
         let applied = match self.servers.only() {
             Some(link) => {
                 let channel = &self.channel;
-                self.writers.apply(link, owner, &batch, channel).await
+                self.writers.apply(link, owner, batch, channel).await
             }
-            None => self.apply_on_cluster(owner, &batch).await,
+            None => self.apply_on_cluster(owner, batch).await,
         };
         match applied {
             Ok(None) => {}

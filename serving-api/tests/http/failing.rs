@@ -42,7 +42,7 @@ impl FailingStore {
 
 #[async_trait]
 impl HotStore for FailingStore {
-    async fn apply(&self, owner: &str, batch: HotBatch) -> Result<()> {
+    async fn apply(&self, owner: &str, batch: &HotBatch) -> Result<()> {
         self.inner.apply(owner, batch).await
     }
     async fn positions(&self, owner: &str) -> Result<HashMap<TopicPartition, Offset>> {

@@ -47,7 +47,7 @@ async fn hot_store_that_is_away_at_start_is_told_and_taken_up_when_it_is_back() 
     hot.inner
         .apply(
             "speed",
-            HotBatch {
+            &HotBatch {
                 updates: vec![crate::common::update(
                     Kind::Vehicle,
                     "a",

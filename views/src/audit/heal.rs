@@ -53,7 +53,7 @@ impl Auditor {
                     updates,
                     ..HotBatch::default()
                 };
-                self.hot.apply(OWNER, batch).await?;
+                self.hot.apply(OWNER, &batch).await?;
             }
         }
         Ok(healed)

@@ -36,7 +36,7 @@ async fn pass_notices(store: &RedisStore, owner: &str) {
         updates: vec![Update::new(Kind::Camera, owner, Some("passed".into()))],
         ..HotBatch::default()
     };
-    store.apply(owner, batch.clone()).await.expect("apply");
+    store.apply(owner, &batch).await.expect("apply");
     let arrived = async {
         loop {
             if let crate::WatchEvent::Changed(notice) = watch.next().await
@@ -125,7 +125,7 @@ fn any_history_is_as_in_memory() {
 async fn every_node_has_its_share() {
     let mut cluster = tokio::task::block_in_place(RedisCluster::start);
     let store = RedisStore::connect(cluster.config()).expect("connect");
-    store.apply("speed", step(1)).await.expect("apply");
+    store.apply("speed", &step(1)).await.expect("apply");
     for node in cluster.nodes() {
         let keys: usize = node.ask(&["DBSIZE"]).expect("a size");
         assert!(keys > 10, "{keys}");
@@ -165,7 +165,7 @@ async fn slots_that_move_lose_nothing() {
         let mut number = 0;
         while !stop.load(Ordering::Relaxed) {
             number += 1;
-            until_ok(async || store.apply("speed", step(number)).await).await;
+            until_ok(async || store.apply("speed", &step(number)).await).await;
         }
         number
     };
@@ -206,11 +206,11 @@ async fn a_replica_takes_over_from_a_node_that_dies() {
     });
     let store = RedisStore::connect(cluster.config()).expect("connect");
     for number in 1..=50 {
-        store.apply("speed", step(number)).await.expect("apply");
+        store.apply("speed", &step(number)).await.expect("apply");
     }
     let port = cluster.nodes()[owner].port();
     cluster.nodes()[owner].kill();
-    let error = store.apply("speed", step(51)).await.expect_err("down");
+    let error = store.apply("speed", &step(51)).await.expect_err("down");
     assert!(error.is_retryable(), "{error}");
     let text = error.to_string();
     assert!(text.contains(&format!("127.0.0.1:{port}")), "{text}");
@@ -220,7 +220,7 @@ async fn a_replica_takes_over_from_a_node_that_dies() {
     assert!((1..=50).contains(&number), "{number}");
     while number < 60 {
         number += 1;
-        until_ok(async || store.apply("speed", step(number)).await).await;
+        until_ok(async || store.apply("speed", &step(number)).await).await;
     }
     assert_at(&store, 60).await;
     store.ping().await.expect("ping");

@@ -115,7 +115,7 @@ async fn keys_are_plain_strings_for_any_client() {
     let server = Server::new().await;
     server
         .store
-        .apply("speed", batch("{\"speed\":3.5}", 0, 7))
+        .apply("speed", &batch("{\"speed\":3.5}", 0, 7))
         .await
         .expect("apply");
     let bulk = |text: &str| redis::Value::BulkString(text.into());
@@ -134,7 +134,7 @@ async fn expired_values_are_gone() {
     let server = Server::new().await;
     server
         .store
-        .apply("speed", batch("1", 0, 1))
+        .apply("speed", &batch("1", 0, 1))
         .await
         .expect("apply");
     raw(
@@ -184,7 +184,7 @@ async fn keys_of_another_type_are_an_error_that_changes_nothing() {
     .await;
     let error = server
         .store
-        .apply("speed", batch("1", 0, 1))
+        .apply("speed", &batch("1", 0, 1))
         .await
         .expect_err("refused");
     assert!(matches!(error, Error::Damaged { .. }), "{error}");
@@ -214,13 +214,13 @@ async fn a_script_that_the_server_forgot_is_loaded_again() {
     let server = Server::new().await;
     server
         .store
-        .apply("speed", batch("1", 0, 1))
+        .apply("speed", &batch("1", 0, 1))
         .await
         .expect("apply");
     raw(&server.store, arguments(&["SCRIPT", "FLUSH"])).await;
     server
         .store
-        .apply("speed", batch("2", 1, 2))
+        .apply("speed", &batch("2", 1, 2))
         .await
         .expect("apply");
 }
@@ -235,11 +235,11 @@ async fn databases_of_one_server_have_channels_of_their_own() {
     let (first, second) = (connect(0), connect(1));
     let mut watch = first.watch().await.expect("watch");
     second
-        .apply("speed", batch("second", 0, 1))
+        .apply("speed", &batch("second", 0, 1))
         .await
         .expect("apply");
     first
-        .apply("speed", batch("first", 5, 6))
+        .apply("speed", &batch("first", 5, 6))
         .await
         .expect("apply");
     let WatchEvent::Changed(notice) = watch.next().await else {
@@ -274,13 +274,13 @@ async fn a_killed_server_means_retries_and_a_gap_and_then_goes_on() {
     let mut watch = store.watch().await.expect("watch");
     for step in 0..20 {
         store
-            .apply("speed", batch(&step.to_string(), step, step + 1))
+            .apply("speed", &batch(&step.to_string(), step, step + 1))
             .await
             .expect("apply");
     }
     server.kill();
     let error = store
-        .apply("speed", batch("20", 20, 21))
+        .apply("speed", &batch("20", 20, 21))
         .await
         .expect_err("down");
     assert!(error.is_retryable(), "{error}");
@@ -293,7 +293,7 @@ async fn a_killed_server_means_retries_and_a_gap_and_then_goes_on() {
     assert!(text.contains("start Redis there"), "{text}");
     assert!(store.watch().await.is_err_and(|error| error.is_retryable()));
     server.restart();
-    until_ok(async || store.apply("speed", batch("20", 20, 21)).await).await;
+    until_ok(async || store.apply("speed", &batch("20", 20, 21)).await).await;
     let seen_gap = async {
         let mut told = 0;
         while let WatchEvent::Changed(_) = watch.next().await {
@@ -307,7 +307,7 @@ async fn a_killed_server_means_retries_and_a_gap_and_then_goes_on() {
     assert!(told <= 20, "a batch that the lost server never told");
     // What is applied after the gap was told is told again.
     store
-        .apply("speed", batch("21", 21, 22))
+        .apply("speed", &batch("21", 21, 22))
         .await
         .expect("apply");
     let last = async {
@@ -332,7 +332,7 @@ async fn a_server_that_is_down_at_the_start_is_used_when_it_is_up() {
     let error = store.positions("speed").await.expect_err("down");
     assert!(error.is_retryable(), "{error}");
     server.restart();
-    until_ok(async || store.apply("speed", batch("1", 0, 1)).await).await;
+    until_ok(async || store.apply("speed", &batch("1", 0, 1)).await).await;
 }
 
 /// A batch of which the server's answer is lost is applied once.
@@ -343,20 +343,23 @@ async fn a_batch_whose_answer_was_lost_may_be_sent_again() {
     let mut config = RedisConfig::new(server.url());
     config.response_timeout = Duration::from_millis(100);
     let store = RedisStore::connect(config).expect("connect");
-    store.apply("speed", batch("1", 0, 1)).await.expect("apply");
+    store
+        .apply("speed", &batch("1", 0, 1))
+        .await
+        .expect("apply");
     // The server takes commands but holds writers' answers back.
     raw(&patient, arguments(&["CLIENT", "PAUSE", "100000", "WRITE"])).await;
     let error = store
-        .apply("speed", batch("2", 1, 2))
+        .apply("speed", &batch("2", 1, 2))
         .await
         .expect_err("no answer");
     assert!(error.is_retryable(), "{error}");
     assert!(error.to_string().contains("paused"), "{error}");
     raw(&patient, arguments(&["CLIENT", "UNPAUSE"])).await;
     // Whether the first try arrived or not, the second is accepted, then no third.
-    until_ok(async || store.apply("speed", batch("2", 1, 2)).await).await;
+    until_ok(async || store.apply("speed", &batch("2", 1, 2)).await).await;
     let error = store
-        .apply("speed", batch("2", 1, 2))
+        .apply("speed", &batch("2", 1, 2))
         .await
         .expect_err("a conflict");
     assert!(
@@ -365,13 +368,13 @@ async fn a_batch_whose_answer_was_lost_may_be_sent_again() {
     );
     // The same seen from inside: in the store, its answer lost.
     patient
-        .apply("speed", batch("3", 2, 3))
+        .apply("speed", &batch("3", 2, 3))
         .await
         .expect("apply");
     store.doubts.add("speed", &batch("3", 2, 3).advances);
     let other = batch("3", 2, 4);
     let error = store
-        .apply("speed", other)
+        .apply("speed", &other)
         .await
         .expect_err("not the same batch");
     assert!(
@@ -379,11 +382,11 @@ async fn a_batch_whose_answer_was_lost_may_be_sent_again() {
         "{error}"
     );
     store
-        .apply("speed", batch("3", 2, 3))
+        .apply("speed", &batch("3", 2, 3))
         .await
         .expect("the same batch");
     store
-        .apply("speed", batch("3", 2, 3))
+        .apply("speed", &batch("3", 2, 3))
         .await
         .expect_err("a conflict");
 }
@@ -392,10 +395,13 @@ async fn a_batch_whose_answer_was_lost_may_be_sent_again() {
 async fn a_full_server_refuses_whole_batches_and_says_what_to_do() {
     let server = RedisServer::start_with(&["--maxmemory-policy", "noeviction"]);
     let store = RedisStore::connect(RedisConfig::new(server.url())).expect("connect");
-    store.apply("speed", batch("1", 0, 1)).await.expect("apply");
+    store
+        .apply("speed", &batch("1", 0, 1))
+        .await
+        .expect("apply");
     raw(&store, arguments(&["CONFIG", "SET", "maxmemory", "1"])).await;
     let error = store
-        .apply("speed", batch("2", 1, 2))
+        .apply("speed", &batch("2", 1, 2))
         .await
         .expect_err("full");
     assert!(error.is_retryable(), "{error}");
@@ -410,7 +416,10 @@ async fn a_full_server_refuses_whole_batches_and_says_what_to_do() {
         b"1"
     );
     raw(&store, arguments(&["CONFIG", "SET", "maxmemory", "0"])).await;
-    store.apply("speed", batch("2", 1, 2)).await.expect("apply");
+    store
+        .apply("speed", &batch("2", 1, 2))
+        .await
+        .expect("apply");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -418,7 +427,7 @@ async fn a_replica_is_not_written() {
     let server = RedisServer::start_with(&["--replicaof", "127.0.0.1 1"]);
     let store = RedisStore::connect(RedisConfig::new(server.url())).expect("connect");
     let error = store
-        .apply("speed", batch("1", 0, 1))
+        .apply("speed", &batch("1", 0, 1))
         .await
         .expect_err("read-only");
     assert!(error.is_retryable(), "{error}");
@@ -467,7 +476,7 @@ async fn the_password_is_used_and_never_shown() {
     for store in &stores {
         errors.push(
             store
-                .apply("speed", batch("1", 0, 1))
+                .apply("speed", &batch("1", 0, 1))
                 .await
                 .expect_err("down"),
         );

@@ -43,14 +43,14 @@ async fn a_killed_primary_is_followed_by_the_next() {
     let mut number = 0;
     while number < 200 {
         store
-            .apply("speed", batch(&number.to_string(), number, number + 1))
+            .apply("speed", &batch(&number.to_string(), number, number + 1))
             .await
             .expect("apply");
         number += 1;
     }
     servers.primary().kill();
     let error = store
-        .apply("speed", batch("200", 200, 201))
+        .apply("speed", &batch("200", 200, 201))
         .await
         .expect_err("down");
     assert!(error.is_retryable(), "{error}");
@@ -61,13 +61,13 @@ async fn a_killed_primary_is_followed_by_the_next() {
     let mut number = stored[&TopicPartition::new("t", 0)];
     assert!((1..=200).contains(&number), "{number}");
     if number < 200 {
-        let lost = store.apply("speed", batch("200", 200, 201)).await;
+        let lost = store.apply("speed", &batch("200", 200, 201)).await;
         assert!(matches!(lost, Err(Error::Conflict { stored, .. }) if stored == number));
     }
     while number < 300 {
         until_ok(async || {
             store
-                .apply("speed", batch(&number.to_string(), number, number + 1))
+                .apply("speed", &batch(&number.to_string(), number, number + 1))
                 .await
         })
         .await;
@@ -97,7 +97,7 @@ async fn a_killed_primary_is_followed_by_the_next() {
         // Until the watch has found the new primary, nobody hears of this.
         while number < 400 {
             store
-                .apply("speed", batch("x", number, number + 1))
+                .apply("speed", &batch("x", number, number + 1))
                 .await
                 .expect("apply");
             number += 1;

@@ -53,22 +53,26 @@ async fn vehicle(store: &RedisStore, id: &str) -> Option<Bytes> {
 async fn a_partition_that_another_process_moved_is_refused_until_read_again() {
     let server = Server::new().await;
     let (ours, theirs) = (&server.store, other(&server));
-    ours.apply("speed", step(0, "1", 0, 1)).await.expect("ours");
+    ours.apply("speed", &step(0, "1", 0, 1))
+        .await
+        .expect("ours");
     theirs
-        .apply("speed", step(0, "2", 1, 2))
+        .apply("speed", &step(0, "2", 1, 2))
         .await
         .expect("theirs");
     for batch in [step(0, "3", 1, 3), step(0, "3", 1, 1)] {
-        let error = ours.apply("speed", batch).await.expect_err("refused");
+        let error = ours.apply("speed", &batch).await.expect_err("refused");
         assert!(
             matches!(error, Error::Conflict { stored: 2, .. }),
             "{error}"
         );
     }
     assert_eq!(vehicle(ours, "t/0").await.as_deref(), Some(&b"2"[..]));
-    ours.apply("speed", step(0, "3", 2, 3)).await.expect("ours");
+    ours.apply("speed", &step(0, "3", 2, 3))
+        .await
+        .expect("ours");
     theirs.reset("speed").await.expect("reset");
-    ours.apply("speed", step(0, "9", 8, 9))
+    ours.apply("speed", &step(0, "9", 8, 9))
         .await
         .expect("anywhere");
 }
@@ -79,9 +83,10 @@ async fn a_race_for_a_partition_has_one_winner() {
     let server = Server::new().await;
     let (ours, theirs) = (&server.store, other(&server));
     for at in 0..200 {
+        let batches = ["ours", "theirs"].map(|value| step(0, value, at, at + 1));
         let (a, b) = tokio::join!(
-            ours.apply("speed", step(0, "ours", at, at + 1)),
-            theirs.apply("speed", step(0, "theirs", at, at + 1)),
+            ours.apply("speed", &batches[0]),
+            theirs.apply("speed", &batches[1]),
         );
         let winner = match (a, b) {
             (Ok(()), Err(Error::Conflict { .. })) => "ours",
@@ -108,7 +113,7 @@ async fn partitions_of_one_owner_move_side_by_side() {
             for at in 0..STEPS {
                 let value = at.to_string();
                 let batch = step(partition, &value, at, at + 1);
-                store.apply("speed", batch).await.expect("apply");
+                store.apply("speed", &batch).await.expect("apply");
             }
         })
     });
@@ -127,14 +132,17 @@ async fn cells_of_another_type_are_an_error_that_changes_nothing() {
     for at in 0..2 {
         // At first before anything was written, then between two batches.
         raw(&server.store, arguments(&["SET", hash, "x"])).await;
-        let error = server.store.apply("speed", step(0, "no", at, at + 1)).await;
+        let error = server
+            .store
+            .apply("speed", &step(0, "no", at, at + 1))
+            .await;
         let error = error.expect_err("refused");
         assert!(matches!(error, Error::Damaged { .. }), "{error}");
         let kept = (at > 0).then_some("yes").map(Bytes::from);
         assert_eq!(vehicle(&server.store, "t/0").await, kept);
         raw(&server.store, arguments(&["DEL", hash])).await;
         let batch = step(0, "yes", at, at + 1);
-        server.store.apply("speed", batch).await.expect("apply");
+        server.store.apply("speed", &batch).await.expect("apply");
     }
 }
 
@@ -145,15 +153,11 @@ async fn a_batch_of_many_parts_is_there_wholly_or_not() {
     let server = Server::new().await;
     let (ours, theirs) = (&server.store, other(&server));
     for at in 0..10 {
-        let (a, b) = tokio::join!(
-            ours.apply("speed", large_step(0, "ours", at, at + 1)),
-            async {
-                tokio::task::yield_now().await;
-                theirs
-                    .apply("speed", large_step(0, "them", at, at + 1))
-                    .await
-            },
-        );
+        let batches = ["ours", "them"].map(|value| large_step(0, value, at, at + 1));
+        let (a, b) = tokio::join!(ours.apply("speed", &batches[0]), async {
+            tokio::task::yield_now().await;
+            theirs.apply("speed", &batches[1]).await
+        });
         let winner = match (a, b) {
             (Ok(()), Err(Error::Conflict { .. })) => "ours",
             (Err(Error::Conflict { .. }), Ok(())) => "them",
@@ -178,7 +182,7 @@ async fn a_batch_of_many_parts_that_is_given_up_is_there_or_not() {
     let store = &server.store;
     let partition = TopicPartition::new("t", 0);
     store
-        .apply("speed", large_step(0, "0", 0, 0))
+        .apply("speed", &large_step(0, "0", 0, 0))
         .await
         .expect("apply");
     for waited in 0..40 {
@@ -187,7 +191,7 @@ async fn a_batch_of_many_parts_that_is_given_up_is_there_or_not() {
         let next = (at + 1) % 10;
         let batch = large_step(0, &next.to_string(), at, at + 1);
         let limit = Duration::from_micros(250 * waited);
-        let _ = tokio::time::timeout(limit, store.apply("speed", batch)).await;
+        let _ = tokio::time::timeout(limit, store.apply("speed", &batch)).await;
         let cells = store.cells("speed", &partition).await.expect("cells");
         let stored = store.positions("speed").await.expect("positions");
         let first = cells[0].1[0];
@@ -208,12 +212,12 @@ async fn a_batch_that_is_given_up_is_there_or_not() {
     for waited in 0..100 {
         let batch = step(0, &(at + 1).to_string(), at, at + 1);
         let limit = Duration::from_micros(10 * waited);
-        let given_up = tokio::time::timeout(limit, store.apply("speed", batch.clone())).await;
+        let given_up = tokio::time::timeout(limit, store.apply("speed", &batch)).await;
         if let Ok(applied) = given_up {
             applied.expect("apply");
         } else {
             // Sent again as it is: in once, whether the first was or not.
-            store.apply("speed", batch).await.expect("apply again");
+            store.apply("speed", &batch).await.expect("apply again");
         }
         at += 1;
         let partition = TopicPartition::new("t", 0);
@@ -248,7 +252,7 @@ async fn a_user_with_too_few_rights_writes_nothing() {
     for rights in (0..=rights.len()).map(|count| &rights[..count]) {
         raw(&admin, user(rights)).await;
         let app = RedisStore::connect(config.clone()).expect("connect");
-        let refused = app.apply("speed", step(0, "no", 0, 1)).await;
+        let refused = app.apply("speed", &step(0, "no", 0, 1)).await;
         let text = refused.expect_err("refused").to_string();
         assert!(text.contains("the user needs"), "{text}");
         let size = raw(&admin, redis::cmd("DBSIZE")).await;
@@ -258,7 +262,7 @@ async fn a_user_with_too_few_rights_writes_nothing() {
     all.arg("+time");
     raw(&admin, all).await;
     let app = RedisStore::connect(config).expect("connect");
-    app.apply("speed", step(0, "yes", 0, 1))
+    app.apply("speed", &step(0, "yes", 0, 1))
         .await
         .expect("apply");
     assert_eq!(vehicle(&admin, "t/0").await.as_deref(), Some(&b"yes"[..]));

@@ -235,7 +235,7 @@ impl Server {
         self.hot
             .apply(
                 "speed",
-                HotBatch {
+                &HotBatch {
                     updates,
                     ..HotBatch::default()
                 },
