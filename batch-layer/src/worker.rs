@@ -66,8 +66,9 @@ impl Worker {
             flush_bytes: config.flush_bytes,
             flush_age: config.flush_age,
             flush_idle: config.flush_idle,
-            // A flush under way holds its rows and the file, and others grow meanwhile.
-            total_bytes: config.memory_bytes / 4,
+            // Half of what is for rows: as many can come in while these are encoded, so that
+            // neither waits for the other.
+            total_bytes: config.memory_bytes * 3 / 16,
             encoded_bytes: config.memory_bytes / 16,
         };
         Self {

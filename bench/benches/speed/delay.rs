@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use bench::{Measurement, Report};
-use event_log::EventLog;
 use event_log::kafka::KafkaLog;
-use events::Topic;
+use event_log::{EventLog, Polled};
 use events::time::parse_rfc3339_us;
+use events::{Topic, TopicPartition};
 use futures::{SinkExt, StreamExt};
 use hot_store::testing::RedisServer;
 use hot_store::{HotStore, Kind, WatchEvent};
@@ -18,7 +18,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::city::{City, create, now_us};
+use super::city::{City, PARTITIONS, create, now_us};
 use super::process::{Role, Stand, done, store};
 
 /// Events of one append.
@@ -56,9 +56,11 @@ struct Dated<'a> {
     timestamp: &'a str,
 }
 
+/// As a watcher of Redis sees it; against who only reads the topic, with the same client.
 pub fn until_redis(runtime: &Runtime, stand: &Stand, report: &mut Report) -> Result<()> {
     const PER_SECOND: u64 = 50_000;
     let city = City::CELLS_2000;
+    let mut plain = runtime.block_on(until_reader(stand, city, PER_SECOND))?;
     let (mut delays, reached) = runtime.block_on(async {
         let redis = RedisServer::start();
         let topic = create(&stand.log, &stand.topic("delay")).await?;
@@ -92,9 +94,34 @@ pub fn until_redis(runtime: &Runtime, stand: &Stand, report: &mut Report) -> Res
     println!("append to Redis: {reached:.0} events/s were appended");
     for (name, q, target) in [("p50", 0.5, 40.0), ("p99", 0.99, 150.0)] {
         let measure = format!("append to Redis at 50,000/s, {name}");
-        report.add(Measurement::rate(&measure, delays.quantile(q)?, "ms").at_most(target));
+        let delay = Measurement::rate(&measure, delays.quantile(q)?, "ms").at_most(target);
+        report.add(delay.against("append to a plain reader", plain.quantile(q)?));
     }
     Ok(())
+}
+
+/// The topic's reader that does nothing with what it reads: what log and client take.
+async fn until_reader(stand: &Stand, city: City, per_second: u64) -> Result<Delays> {
+    let topic = create(&stand.log, &stand.topic("plain")).await?;
+    let start = |partition| (TopicPartition::new(topic.clone(), partition), 0);
+    let from: Vec<_> = (0..PARTITIONS).map(start).collect();
+    let mut reader = stand.log.read_from(&from).await?;
+    let load = tokio::spawn(steady(stand.log.clone(), topic, city, per_second));
+    let mut delays = Delays::default();
+    let began = Instant::now();
+    while began.elapsed() < WARM_UP + MEASURED {
+        let Polled::Records(all) = reader.poll(Duration::from_millis(100)).await? else {
+            continue;
+        };
+        if began.elapsed() < WARM_UP {
+            continue;
+        }
+        for record in all.iter().flat_map(|all| &all.records).step_by(20) {
+            delays.add(serde_json::from_slice::<Dated<'_>>(&record.value)?.timestamp);
+        }
+    }
+    load.await??;
+    Ok(delays)
 }
 
 /// Vehicles and alerts, as two subscribers of one process see them.

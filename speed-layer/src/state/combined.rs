@@ -13,6 +13,7 @@ use hot_store::{Kind, Update};
 use rules::PaneFact;
 use streets::{FreeFlow, SegmentIndex, StreetNetwork};
 
+use super::breaks::Break;
 use super::city_hooks::CityHooks;
 use super::closing::{Closed, GroupTime};
 use super::panes::{PaneKey, Partial, pane_start};
@@ -73,10 +74,8 @@ pub(crate) struct Combined {
     due: VecDeque<Due>,
     /// As it was before what is due was found: that may still need what was dropped since.
     closed_before: Closed,
-    /// When the newest record that is known was appended, microseconds since the epoch.
-    newest_us: i64,
-    /// The same when records came again after none had come from anywhere.
-    resumed_us: i64,
+    /// By streams whose windows are closed together; those in no window are one more.
+    breaks: HashMap<Option<Group>, Break>,
     /// Up to where the values show each partition: what is older was written.
     shown_panes: HashMap<TopicPartition, Offset>,
     shown_latest: HashMap<TopicPartition, Offset>,
@@ -106,8 +105,7 @@ impl Combined {
             closed_before: Closed::default(),
             observed_us: i64::MIN,
             first_observed_us: i64::MIN,
-            newest_us: i64::MIN,
-            resumed_us: i64::MIN,
+            breaks: HashMap::default(),
             shown_panes: HashMap::default(),
             shown_latest: HashMap::default(),
             hooks: CityHooks::default(),
@@ -122,14 +120,10 @@ impl Combined {
         }
     }
 
-    /// Takes note of the newest append time. Nobody is quiet in a break that all
-    /// have: who is read first afterwards must not close the others' windows.
-    pub(crate) fn look(&mut self, newest_us: i64, idle_us: i64) {
-        let is_first = self.newest_us == i64::MIN;
-        if !is_first && newest_us.saturating_sub(self.newest_us) >= idle_us {
-            self.resumed_us = newest_us;
-        }
-        self.newest_us = self.newest_us.max(newest_us);
+    /// Takes note of the newest append time of a group's partitions.
+    pub(crate) fn look(&mut self, group: Option<Group>, newest_us: i64, idle_us: i64) {
+        let all = self.breaks.entry(group).or_default();
+        all.look(newest_us, idle_us);
     }
 
     /// The partitions were seen to end there.
@@ -153,8 +147,9 @@ impl Combined {
     /// For how long a partition that is read to its end, and whose newest record was
     /// appended then, has had nothing. As of the look that saw its end: how fast this
     /// process reads does not matter.
-    pub(crate) fn quiet_us(&self, appended_us_max: i64) -> i64 {
-        let since_us = appended_us_max.max(self.resumed_us);
+    pub(crate) fn quiet_us(&self, group: Option<Group>, appended_us: i64, idle_us: i64) -> i64 {
+        let all = self.breaks.get(&group).copied().unwrap_or_default();
+        let since_us = all.quiet_since_us(appended_us, idle_us);
         self.observed_us.saturating_sub(since_us)
     }
 

@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod alert_tests;
 mod alerts;
+mod breaks;
 mod city;
 mod city_hooks;
 mod closing;
@@ -203,8 +204,9 @@ impl State {
         partition.restored();
         // Before anything newer is folded: a break may lie between.
         let idle_us = self.idle_us();
-        self.combined
-            .look(partition.shared.appended_us_max(), idle_us);
+        let appended_us = partition.shared.appended_us_max();
+        let group = shared::Group::of(stream);
+        self.combined.look(group, appended_us, idle_us);
         for id in partition.shared.latest.by_id.keys() {
             self.combined.latest_changed(stream, id.clone());
         }

@@ -16,7 +16,7 @@ pub(crate) const WATERMARK: &str = "watermark";
 pub(crate) const VEHICLES: &str = "vehicles";
 
 /// The streams whose windows are closed together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Group {
     /// Speeds: streets, cells, the city.
     Fixes,

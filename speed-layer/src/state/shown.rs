@@ -3,6 +3,7 @@
 use compact_str::CompactString;
 use events::time::format_rfc3339;
 use events::{Body, Event, Stream, TopicPartition};
+use foldhash::HashMap;
 use hot_store::{Cell, Kind, Update};
 use rules::AlertStep;
 use tracks::{DeviceSlot, Ground, Motion, Track, TrailPoint};
@@ -260,9 +261,7 @@ impl State {
     /// them say, for the topic of alerts, and values that are due, for
     /// [`State::drain_combined`].
     pub(crate) fn combine(&mut self, now_us: i64) -> Vec<AlertStep> {
-        let newest_us = self.parts().iter().map(|part| part.appended_us_max()).max();
-        let idle_us = self.idle_us();
-        self.combined.look(newest_us.unwrap_or(i64::MIN), idle_us);
+        self.look_for_breaks();
         let times = Group::ALL.map(|group| self.time_of(group));
         let combined = &mut self.combined;
         for partition in self.partitions.iter_mut().flatten() {
@@ -287,6 +286,18 @@ impl State {
         drop(parts);
         combined.remotes = remotes;
         alerts
+    }
+
+    fn look_for_breaks(&mut self) {
+        let mut newest_us = HashMap::<Option<Group>, i64>::default();
+        for part in self.parts() {
+            let newest_us = newest_us.entry(Group::of(part.stream)).or_insert(i64::MIN);
+            *newest_us = part.appended_us_max().max(*newest_us);
+        }
+        let idle_us = self.idle_us();
+        for (group, newest_us) in newest_us {
+            self.combined.look(group, newest_us, idle_us);
+        }
     }
 
     /// Whether all that [`State::combine`] found due is shown.
@@ -401,7 +412,8 @@ impl State {
 fn progress_of(part: &Shared, combined: &Combined, idle_us: i64) -> Progress {
     let end = combined.ends.get(&part.id).copied();
     let is_at_end = end.is_some_and(|end| part.position >= end);
-    let quiet_us = combined.quiet_us(part.appended_us_max());
+    let group = Group::of(part.stream);
+    let quiet_us = combined.quiet_us(group, part.appended_us_max(), idle_us);
     Progress {
         watermark_us: part.watermark.current_us(),
         reached_us: part.watermark.reached_us(),

@@ -689,6 +689,28 @@ fn a_city_that_falls_silent_keeps_no_window_open() {
     assert_eq!(last(&store)["count"], 6);
 }
 
+/// What the platform says itself, such as alerts, is among it.
+#[test]
+fn what_is_in_no_window_keeps_none_open() {
+    let mut events = drive("a");
+    events.extend((0..9).map(|n| incident(&format!("i-{n}"), 0, "Active")));
+    let mut process = one(events);
+    process.fold(0, usize::MAX);
+    let mut store = Store::default();
+    process.flush(&mut store);
+    let (id, incidents) = process.own[1].clone();
+    let slot = process.state.slot(&id).unwrap();
+    for (offset, incident) in (0..).zip(incidents) {
+        let appended_us = APPENDED_US + (offset + 1) * 20 * SECOND_US;
+        process.state.fold(slot, incident, offset, appended_us);
+        process.state.reached(slot, offset + 1);
+        process.see_ends_at(appended_us + SECOND_US);
+        process.flush(&mut store);
+    }
+    let last = store.json(Kind::Window, "city:speed:1700000160").unwrap();
+    assert_eq!(last["final"], true);
+}
+
 #[test]
 fn a_value_whose_time_is_over_is_not_written_again() {
     let mut process = one(vec![car("a", 0, 57.70, 11.97, 30.0)]);
