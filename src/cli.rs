@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use distributed::Address;
 use generators::Rate;
-use generators::replay::Speed;
+use generators::replay::{Speed, TimeFormat};
 
 use crate::{flags, terminal};
 
@@ -179,6 +179,9 @@ pub struct ReplayArgs {
     /// For csv: which column holds a field; repeatable
     #[arg(long, value_name = "FIELD=COLUMN", value_parser = flags::mapping)]
     pub map: Vec<(String, String)>,
+    /// For csv: how times are written, where not in a known form
+    #[arg(long, value_name = "%d/%m/%Y %H:%M", value_parser = flags::time_format)]
+    pub time_format: Option<TimeFormat>,
     /// As recorded (1x), faster (60x), or as fast as possible (max)
     #[arg(long, default_value = "1x", value_name = "1x|60x|max", value_parser = flags::speed)]
     pub speed: Speed,
@@ -204,13 +207,16 @@ pub struct ImportArgs {
     /// Topic for ndjson, csv and parquet
     #[arg(long, value_name = "TOPIC")]
     pub stream: Option<String>,
-    /// For csv and parquet: which column holds a field; repeatable. In csv the timestamp may
-    /// be of several: timestamp=year,month,day,hour,+08:00
+    /// For csv and parquet: which column holds a field; repeatable. The timestamp may be of
+    /// several: timestamp=year,month,day,hour,+08:00
     #[arg(long, value_name = "FIELD=COLUMN")]
     pub map: Vec<String>,
     /// For csv and parquet: what a field is in every row; repeatable
     #[arg(long, value_name = "FIELD=VALUE", value_parser = flags::assignment)]
     pub set: Vec<(String, String)>,
+    /// For csv and parquet: how times are written, where not in a known form
+    #[arg(long, value_name = "%d/%m/%Y %H:%M", value_parser = flags::time_format)]
+    pub time_format: Option<TimeFormat>,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]

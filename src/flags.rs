@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use generators::replay::{Speed, parse_mapping};
+use generators::replay::{Speed, TimeFormat, parse_mapping};
 use generators::{GeneratorConfig, Rate};
 use lake::{Table, View};
 
@@ -39,6 +39,12 @@ pub fn speed(text: &str) -> Result<Speed, String> {
 pub fn mapping(text: &str) -> Result<(String, String), String> {
     let expected = || "expected field=column, such as device_id=bus_number".to_owned();
     parse_mapping(text).map_err(|_| expected())
+}
+
+/// `--time-format`
+pub fn time_format(text: &str) -> Result<TimeFormat, String> {
+    let expected = || "expected what strftime takes, such as %d/%m/%Y %H:%M".to_owned();
+    text.parse().map_err(|_| expected())
 }
 
 /// `--param`
@@ -177,6 +183,10 @@ mod tests {
             ),
             ("citypulse replay f --speed 0", "max or a multiple above 0"),
             ("citypulse replay f --map device_id", "field=column"),
+            (
+                "citypulse import f --time-format dd/mm/yyyy",
+                "such as %d/%m/%Y %H:%M",
+            ),
             ("citypulse sql x --to nonsense", "http://127.0.0.1:8000"),
             (
                 "citypulse replay f --to localhost:80",

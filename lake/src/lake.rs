@@ -138,6 +138,21 @@ impl Lake {
         }
     }
 
+    /// Whether the storage takes an object now; it is removed at once.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub async fn ping_writing(&self) -> Result<()> {
+        let path = Path::from("_ping");
+        let failed = |error| self.storage.error(&error);
+        let store = &self.storage.lake;
+        store
+            .put(&path, PutPayload::from_static(b"ping"))
+            .await
+            .map_err(failed)?;
+        store.delete(&path).await.map_err(failed)
+    }
+
     /// The newest stored position of every log partition of `table`; a partition
     /// that is absent has never been written.
     pub async fn positions(&self, table: Table) -> Result<HashMap<TopicPartition, Offset>> {

@@ -48,13 +48,16 @@ pub async fn run(config: Config) -> Result<()> {
         "is Redis started? see redis.url and redis.password; `make stack` starts one here",
     );
     let lake = match lake {
-        Ok(lake) => within(lake.ping()).await,
+        Ok(lake) => match within(lake.ping()).await {
+            Ok(()) => within(lake.ping_writing()).await,
+            unreachable => unreachable,
+        },
         Err(error) => Err(terminal::one_sentence(&error)),
     };
     failed += report(
         &lake_name,
         lake,
-        "see lake.url, s3.endpoint and the AWS_* keys; the bucket must exist",
+        "see lake.url, s3.endpoint and the AWS_* keys; the bucket must exist, and it or the folder must be writable",
     );
     let streets = platform
         .open_streets()

@@ -1,5 +1,7 @@
 //! `citypulse import`: files of history straight into the lake.
 
+mod parquet;
+
 use std::convert::Infallible;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -9,11 +11,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use batch_layer::import::{
-    BadRow, FileSummary, ImportError, ImportFile, ImportRow, Importer, KEPT_MAX, ParquetRows,
+    BadRow, FileSummary, ImportError, ImportFile, ImportRow, Importer, KEPT_MAX, ParquetTable,
     is_parquet,
 };
 use events::{Event, Stream};
-use generators::replay::{Input, RecordedRow, Recording, ReplayOptions, parse_mapping};
+use generators::replay::{
+    Input, RecordedRow, Recording, ReplayError, ReplayOptions, parse_mapping, rows_of,
+};
+use parquet::FromParquet;
 use tokio_util::sync::CancellationToken;
 
 use super::replay::{bad_usage, format_of, stop_on_signal};
@@ -21,7 +26,7 @@ use crate::cli::ImportArgs;
 use crate::config::Config;
 use crate::platform::open_lake;
 use crate::progress::Display;
-use crate::terminal::one_sentence;
+use crate::terminal::{one_sentence, tell};
 
 const DRAW_EVERY: Duration = Duration::from_millis(200);
 /// How often another import may be first with a file.
@@ -38,10 +43,14 @@ struct Options {
 impl Options {
     /// What a file is known by beside its bytes: `map` as it is said, or in order.
     fn reading(&self, map: &[(String, String)]) -> String {
-        match self.set.is_empty() {
-            true => format!("{map:?}"),
-            false => format!("{map:?} set {:?}", sorted(&self.set)),
+        let mut reading = format!("{map:?}");
+        if !self.set.is_empty() {
+            reading.push_str(&format!(" set {:?}", sorted(&self.set)));
         }
+        if let Some(format) = &self.replay.time_format {
+            reading.push_str(&format!(" times {format}"));
+        }
+        reading
     }
 
     /// The topic whose events rows are of that stream.
@@ -73,8 +82,17 @@ impl ImportRow for Recorded {
     }
 }
 
-/// Imports each file. One that cannot be read to its end ends the command; those before
-/// it are in.
+type RecordedRows = Box<dyn Iterator<Item = Result<Recorded, String>> + Send>;
+
+fn recorded(
+    rows: impl Iterator<Item = Result<RecordedRow, ReplayError>> + Send + 'static,
+) -> RecordedRows {
+    let said = |error: ReplayError| one_sentence(&error.into());
+    Box::new(rows.map(move |row| row.map(Recorded).map_err(said)))
+}
+
+/// Imports each file. One that cannot be read to its end adds nothing, and is named when
+/// the others are in.
 pub async fn run(config: Config, args: ImportArgs) -> Result<()> {
     let options = options(&config, &args);
     let stop = stop_on_signal()?;
@@ -87,19 +105,15 @@ pub async fn run(config: Config, args: ImportArgs) -> Result<()> {
     let mut import = Import {
         importer: Importer::new(Arc::clone(&lake), now_us()),
         waiting: Vec::new(),
-        committed: 0,
+        done: 0,
         total: FileSummary::default(),
+        failed: Vec::new(),
     };
-    let mut tries = 0;
-    while let Err(error) = import.files(&args.files, &options, &stop).await {
-        let is_overtaken = matches!(error.downcast_ref(), Some(ImportError::Overtaken));
-        tries += 1;
-        if !is_overtaken || tries == OVERTAKEN_MAX {
-            return Err(error);
-        }
-        // Again from the first that is not in: what the other brought in is left out.
-        import.waiting.clear();
+    let ended = import.all_files(&args.files, &options, &stop).await;
+    for failure in &import.failed {
+        tell(&format!("error: {failure}"));
     }
+    ended?;
     let total = import.total;
     let seconds = began.elapsed().as_secs_f64();
     println!(
@@ -108,8 +122,9 @@ pub async fn run(config: Config, args: ImportArgs) -> Result<()> {
         total.added as f64 / seconds.max(1e-3),
         lake.url()
     );
-    match total.added + total.known {
-        0 => bail!("no row was taken"),
+    match (import.failed.len(), total.added + total.known) {
+        (failed @ 1.., _) => bail!("{failed} of {} files were not imported", args.files.len()),
+        (0, 0) => bail!("no row was taken"),
         _ => Ok(()),
     }
 }
@@ -117,26 +132,52 @@ pub async fn run(config: Config, args: ImportArgs) -> Result<()> {
 /// A call under way.
 struct Import {
     importer: Importer,
-    /// Of files that are not committed yet.
-    waiting: Vec<(String, FileSummary)>,
-    /// Files that are in.
-    committed: usize,
+    /// Files that are not committed yet: what is to be said of each, or why it failed.
+    waiting: Vec<Result<(String, FileSummary), String>>,
+    /// Files that are done: in, or failed.
+    done: usize,
     total: FileSummary,
+    /// Why files are not in.
+    failed: Vec<String>,
 }
 
 impl Import {
-    /// Takes in the files from the first on that is not in.
+    /// Takes in every file, also where another import is first with one.
+    async fn all_files(
+        &mut self,
+        files: &[PathBuf],
+        options: &Options,
+        stop: &CancellationToken,
+    ) -> Result<()> {
+        let mut tries = 0;
+        while let Err(error) = self.files(files, options, stop).await {
+            let is_overtaken = matches!(error.downcast_ref(), Some(ImportError::Overtaken));
+            tries += 1;
+            if !is_overtaken || tries == OVERTAKEN_MAX {
+                return Err(error);
+            }
+            // Again from the first that is not in: what the other brought in is left out.
+            self.waiting.clear();
+        }
+        Ok(())
+    }
+
+    /// Takes in the files from the first on that is not done.
     async fn files(
         &mut self,
         files: &[PathBuf],
         options: &Options,
         stop: &CancellationToken,
     ) -> Result<()> {
-        for path in &files[self.committed..] {
+        for path in &files[self.done..] {
             match one(&mut self.importer, path, options, stop).await {
-                Ok(summary) => self.waiting.push(summary),
+                Ok(summary) => self.waiting.push(Ok(summary)),
                 Err(error) => {
                     let error = error.context(format!("{} was not imported", path.display()));
+                    if is_of_one_file(&error) {
+                        self.waiting.push(Err(one_sentence(&error)));
+                        continue;
+                    }
                     self.importer
                         .finish()
                         .await
@@ -159,13 +200,23 @@ impl Import {
     }
 
     fn say_what_is_in(&mut self) {
-        for (name, summary) in self.waiting.drain(..) {
-            println!("{}", in_one_line(&name, &summary));
-            self.committed += 1;
-            self.total.added += summary.added;
-            self.total.known += summary.known;
+        for file in self.waiting.drain(..) {
+            self.done += 1;
+            match file {
+                Ok((name, summary)) => {
+                    println!("{}", in_one_line(&name, &summary));
+                    self.total.added += summary.added;
+                    self.total.known += summary.known;
+                }
+                Err(failure) => self.failed.push(failure),
+            }
         }
     }
+}
+
+/// Whether other files may be read where this one could not be.
+fn is_of_one_file(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), None | Some(ImportError::Read(_)))
 }
 
 /// Its name, and what became of its rows.
@@ -192,21 +243,16 @@ async fn one(
     let bar = lock(&display).handle();
     let mut on_bad = |line: u64, cause: String| lock(&display).bad_row(line, &cause);
     let added = if is_parquet(path).with_context(|| format!("cannot read {}", path.display()))? {
-        let stream = options.stream.unwrap_or_else(|| {
-            bad_usage(
-                "parquet: say with --stream what the rows are, such as --stream gps_data"
-                    .to_owned(),
-            )
-        });
-        let rows = ParquetRows::open(path, stream, &options.map, &options.set)
-            .map_err(anyhow::Error::msg)?;
-        let (read, total) = (rows.rows_read(), rows.total_rows());
+        let table = ParquetTable::open(path).map_err(anyhow::Error::msg)?;
+        let (read, total) = (table.rows_read(), table.total_rows());
+        let table = Box::new(FromParquet(table));
+        let rows = rows_of(table, path.to_owned(), &options.replay)?;
         let content_mark = mark.clone();
         let file = ImportFile {
             name: name.clone(),
-            topic: options.topic(Some(stream)),
+            topic: options.topic(options.stream),
             mark,
-            rows: Box::new(rows),
+            rows: recorded(rows),
             content_mark: Box::new(|| content_mark),
         };
         let adding = importer.add(file, &mut on_bad, stop);
@@ -225,15 +271,11 @@ async fn one(
         let reading = reading(&recording, options);
         let hash = recording.hash();
         let topic = options.topic(recording.format().stream().or(options.stream));
-        let rows = recording.map(|row| {
-            row.map(Recorded)
-                .map_err(|error| one_sentence(&error.into()))
-        });
         let file = ImportFile {
             name: name.clone(),
             topic,
             mark,
-            rows: Box::new(rows),
+            rows: recorded(recording),
             content_mark: Box::new(move || format!("import/{reading}/{}", hash.so_far())),
         };
         let adding = importer.add(file, &mut on_bad, stop);
@@ -321,6 +363,7 @@ fn options(config: &Config, args: &ImportArgs) -> Options {
         stream,
         map: map.clone(),
         set: args.set.clone(),
+        time_format: args.time_format.clone(),
         topics,
         ..ReplayOptions::file("")
     };

@@ -9,7 +9,7 @@ use views::Views;
 
 use crate::cli::RecomputeArgs;
 use crate::commands::maintain::date;
-use crate::commands::replay::stop_on_signal;
+use crate::commands::replay::{bad_usage, stop_on_signal};
 use crate::config::Config;
 use crate::platform;
 use crate::progress::Display;
@@ -17,13 +17,15 @@ use crate::terminal::print;
 
 /// Runs it; what was asked to stop has changed nothing.
 pub async fn run(config: Config, args: RecomputeArgs) -> Result<()> {
+    if let (Some(from), Some(to)) = (args.from, args.to)
+        && from > to
+    {
+        bad_usage::<()>(format!("--from {} is after --to {}", date(from), date(to)));
+    }
     let lake = platform::open_lake(&config).await?;
     let streets = platform::open_streets(&config)?;
     let views = platform::views(&config, lake, streets)?;
     match (args.from, args.to) {
-        (Some(from), Some(to)) if from > to => {
-            bail!("--from {} is after --to {}", date(from), date(to))
-        }
         (Some(from), Some(to)) => compute(&views, &args, from..=to).await,
         _ => settle(&views, &args).await,
     }
@@ -58,8 +60,9 @@ async fn compute(views: &Views, args: &RecomputeArgs, dates: RangeInclusive<i32>
     Ok(())
 }
 
-/// Adopts or drops drafts.
+/// Adopts or drops drafts; fails where none of the views has one.
 async fn settle(views: &Views, args: &RecomputeArgs) -> Result<()> {
+    let mut without = Vec::new();
     for view in &args.view.0 {
         let draft = view.draft_name();
         let done = match (args.adopt, args.drop_draft) {
@@ -75,10 +78,15 @@ async fn settle(views: &Views, args: &RecomputeArgs) -> Result<()> {
             },
             (false, false) => None,
         };
-        let said = done.unwrap_or_else(|| format!("{draft}: there is none"));
-        print(format!("{said}\n"))?;
+        match done {
+            Some(done) => print(format!("{done}\n"))?,
+            None => without.push(format!("{view} has no draft ({draft})")),
+        }
     }
-    Ok(())
+    match without.len() == args.view.0.len() {
+        true => bail!("{}", without.join(", ")),
+        false => Ok(()),
+    }
 }
 
 async fn compare(views: &Views, view: View, dates: RangeInclusive<i32>) -> Result<()> {

@@ -184,7 +184,7 @@ fn options(config: &Config, args: &ReplayArgs, file: &std::path::Path) -> Result
         format: format_of(args.format),
         stream,
         map: args.map.clone(),
-        set: Vec::new(),
+        time_format: args.time_format.clone(),
         speed: args.speed,
         rebase_to_now: args.rebase.is_some(),
         state_dir: Some(config.data_dir.join("replay")),
@@ -198,8 +198,15 @@ fn options(config: &Config, args: &ReplayArgs, file: &std::path::Path) -> Result
 fn refuse_unused(args: &ReplayArgs) {
     let (format, tells_fields) = (args.format, [ReplayFormat::Auto, ReplayFormat::Csv]);
     let names_stream = [ReplayFormat::Auto, ReplayFormat::Csv, ReplayFormat::Ndjson];
-    if !args.map.is_empty() && !tells_fields.contains(&format) {
-        bad_usage::<()>("--map has no effect on this --format; expected it with csv".to_owned());
+    for (flag, is_said) in [
+        ("--map", !args.map.is_empty()),
+        ("--time-format", args.time_format.is_some()),
+    ] {
+        if is_said && !tells_fields.contains(&format) {
+            bad_usage::<()>(format!(
+                "{flag} has no effect on this --format; expected it with csv"
+            ));
+        }
     }
     if args.stream.is_some() && !names_stream.contains(&format) {
         bad_usage::<()>(

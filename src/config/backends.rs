@@ -266,7 +266,10 @@ impl S3Section {
             // Who writes http:// means it.
             allow_http: endpoint.is_some_and(|endpoint| endpoint.starts_with("http://")),
             virtual_hosted_style: self.virtual_hosted_style,
-            ca_file: self.ca_file.clone(),
+            ca_file: self
+                .ca_file
+                .clone()
+                .filter(|file| !file.as_os_str().is_empty()),
             more: self.aws.clone(),
         }
     }

@@ -235,6 +235,14 @@ fn a_city_that_makes_no_sense_is_refused_by_every_command() {
 }
 
 #[test]
+fn an_empty_bundle_of_certificates_is_none() {
+    for name in ["AWS_CA_BUNDLE", "CITYPULSE_S3__CA_FILE"] {
+        let config = read(&[(name, "")]).unwrap();
+        assert_eq!(config.s3.access().ca_file, None, "{name}");
+    }
+}
+
+#[test]
 fn every_variable_of_aws_that_the_client_takes_is_a_setting() {
     let config = read(&[
         ("AWS_DEFAULT_REGION", "eu-north-1"),

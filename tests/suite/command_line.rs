@@ -90,6 +90,51 @@ async fn doctor_and_topics_tell_how_things_are(deployment: Deployment) {
 }
 
 #[tokio::test]
+async fn what_cannot_be_recomputed_is_said() {
+    let deployment = Deployment::embedded();
+    let running = deployment.up(&["--no-generators"]).await;
+    drop(running);
+    let backwards = [
+        "--view",
+        "all",
+        "--from",
+        "2026-03-02",
+        "--to",
+        "2026-03-01",
+    ];
+    let ended = deployment.run("recompute", &backwards).await;
+    assert_eq!(ended.code(), 2, "{ended:?}");
+    assert!(
+        ended
+            .stderr
+            .contains("--from 2026-03-02 is after --to 2026-03-01"),
+        "{ended:?}"
+    );
+    for flag in ["--adopt", "--drop"] {
+        let ended = deployment
+            .run("recompute", &["--view", "traffic_hourly", flag])
+            .await;
+        assert_eq!(ended.code(), 1, "{ended:?}");
+        assert!(
+            ended.stderr.contains("traffic_hourly has no draft"),
+            "{ended:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn doctor_finds_a_lake_that_cannot_be_written() {
+    let deployment = Deployment::embedded();
+    // Not even root writes there.
+    let mut command = deployment.command("doctor", &[]);
+    command.env("CITYPULSE_LAKE__URL", "/proc/sys");
+    let output = command.output().expect("the binary starts");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("FAIL  lake at /proc/sys"), "{said}");
+}
+
+#[tokio::test]
 async fn help_begins_with_what_to_do() {
     let deployment = Deployment::embedded();
     let mut command = deployment.command("up", &[]);

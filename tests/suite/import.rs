@@ -7,7 +7,8 @@ use end_to_end::{Deployment, Finished, on_each_backend};
 
 on_each_backend!(
     a_file_is_in_once_however_it_is_written_and_read,
-    files_before_one_that_cannot_be_read_are_in,
+    a_file_that_cannot_be_read_keeps_no_other_out,
+    parquet_files_of_one_name_are_different_files,
     of_two_imports_of_a_file_one_adds_it,
     what_a_file_does_not_say_is_set_and_what_is_no_event_is_kept,
 );
@@ -92,7 +93,7 @@ async fn a_file_is_in_once_however_it_is_written_and_read(deployment: Deployment
     assert_eq!(rows(&deployment).await, (4_995, 4_995));
 }
 
-async fn files_before_one_that_cannot_be_read_are_in(deployment: Deployment) {
+async fn a_file_that_cannot_be_read_keeps_no_other_out(deployment: Deployment) {
     let good = file(&deployment, "good.csv", taxis(3_000, 5_000).as_bytes());
     let missing = deployment
         .scratch()
@@ -109,12 +110,112 @@ async fn files_before_one_that_cannot_be_read_are_in(deployment: Deployment) {
     // Cut off in the middle.
     let whole = gzipped(&taxis(4_000, 5_000));
     let broken = file(&deployment, "broken.csv.gz", &whole[..whole.len() / 2]);
-    let failed = import(&deployment, &[&good, &broken], &TAXIS).await;
+    let empty = file(&deployment, "empty.csv", b"");
+    let open = format!(
+        "{}t1,1700000000,57.7,\"11.97,5\n{}",
+        taxis(3, 5),
+        taxis(900, 5_000)
+    );
+    let open = file(&deployment, "open.csv", open.as_bytes());
+    let other = file(&deployment, "other.csv", taxis(4_000, 5_000).as_bytes());
+    let files = [&good, &broken, &empty, &open, &other].map(String::as_str);
+    let failed = import(&deployment, &files, &TAXIS).await;
     assert_eq!(failed.code(), 1, "{failed:?}");
     let said = format!("{failed:?}");
-    assert!(said.contains("good.csv: 3000 rows added"), "{said}");
-    assert!(said.contains("broken.csv.gz was not imported"), "{said}");
-    assert_eq!(rows(&deployment).await, (3_000, 3_000));
+    for expected in [
+        "good.csv: 3000 rows added",
+        "other.csv: 4000 rows added",
+        "broken.csv.gz was not imported",
+        "empty.csv is empty",
+        "line 5, column",
+        "3 of 5 files were not imported",
+    ] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+    // Rows that both files have are told by what they say and where.
+    assert_eq!(rows(&deployment).await.0, 7_000);
+}
+
+/// A Parquet file of the rows of that query, in a folder of its own.
+async fn parquet(deployment: &Deployment, folder: &str, sql: &str) -> String {
+    let query = file(deployment, &format!("{folder}.sql"), sql.as_bytes());
+    let output = deployment.scratch().join(format!("{folder}-job"));
+    let output_text = output.display().to_string();
+    let arguments = [
+        "run",
+        &query,
+        "--output",
+        &output_text,
+        "--format",
+        "parquet",
+    ];
+    deployment.run("job", &arguments).await.expect_success();
+    let written = std::fs::read_dir(&output)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path());
+    let part = written
+        .into_iter()
+        .find(|path| path.extension().is_some_and(|end| end == "parquet"));
+    let folder = deployment.scratch().join(folder);
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let path = folder.join("part-0.parquet");
+    std::fs::copy(part.expect("a file"), &path).expect("copied");
+    path.display().to_string()
+}
+
+async fn parquet_files_of_one_name_are_different_files(deployment: Deployment) {
+    let good = file(&deployment, "good.csv", taxis(10, 5_000).as_bytes());
+    import(&deployment, &[&good], &TAXIS).await.expect_success();
+    let fixes = |latitude: &str| {
+        format!(
+            "SELECT concat('p', value % 3) AS \"Device_ID\", 1700000000 + 60 * value AS \"Time\", \
+             {latitude} + value / 1000.0 AS lat, CAST('11.97' AS DOUBLE) AS \"Lon\" FROM generate_series(1, 100)"
+        )
+    };
+    let one = parquet(&deployment, "d1", &fixes("57.0")).await;
+    let other = parquet(&deployment, "d2", &fixes("58.0")).await;
+    let said = import(&deployment, &[&one, &other], &TAXIS[..2])
+        .await
+        .expect_success();
+    assert_eq!(
+        said.matches("part-0.parquet: 100 rows added").count(),
+        2,
+        "{said}"
+    );
+    assert_eq!(rows(&deployment).await, (210, 210));
+    // The same content under another name adds nothing.
+    let copy = deployment
+        .scratch()
+        .join("copy.parquet")
+        .display()
+        .to_string();
+    std::fs::copy(&one, &copy).expect("copied");
+    let again = import(&deployment, &[&copy], &TAXIS[..2])
+        .await
+        .expect_success();
+    assert!(again.contains("already in; nothing added"), "{again}");
+    // From fix to fix, as in CSV.
+    let sql = "SELECT count(*) AS moving FROM gps_data WHERE device_id LIKE 'p%' AND speed > 1";
+    let told = deployment
+        .run("sql", &[sql, "--format", "csv"])
+        .await
+        .expect_success();
+    assert!(told.contains("194"), "{told}");
+    // One sentence, not one a row.
+    let none = parquet(
+        &deployment,
+        "d3",
+        "SELECT 'a' AS device_id, 1700000000 AS time",
+    )
+    .await;
+    let refused = import(&deployment, &[&none], &TAXIS[..2]).await;
+    assert_eq!(refused.code(), 1, "{refused:?}");
+    assert!(
+        refused
+            .stderr
+            .contains("no column for latitude, which gps_data requires"),
+        "{refused:?}"
+    );
 }
 
 async fn of_two_imports_of_a_file_one_adds_it(deployment: Deployment) {

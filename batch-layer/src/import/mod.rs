@@ -10,7 +10,7 @@
 
 mod known;
 mod letters;
-mod parquet_rows;
+mod parquet_table;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use crate::Error;
 use known::{Known, newest_date, recall};
 pub use letters::KEPT_MAX;
 use letters::Letters;
-pub use parquet_rows::{ParquetRows, is_parquet};
+pub use parquet_table::{ParquetTable, is_parquet};
 
 /// Rows that travel together between threads.
 const CHUNK_ROWS: usize = 16_384;

@@ -14,6 +14,8 @@ use super::{Input, ReplayError};
 /// Decompressed content, from its beginning.
 pub(crate) type Content = Box<dyn BufRead + Send>;
 
+/// What some programs write before text in UTF-8.
+pub(crate) const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// No line of a text format is longer.
 pub(crate) const LINE_BYTES_MAX: u64 = 1 << 20;
 /// Formats that must be sorted first are read whole up to here.
@@ -249,7 +251,12 @@ impl Lines {
                 Err(format!("longer than {LINE_BYTES_MAX} bytes")),
             )));
         }
-        Ok(Some((self.number, Ok(self.buffer.trim_ascii()))))
+        let line = match self.number {
+            1 => self.buffer.strip_prefix(BYTE_ORDER_MARK),
+            _ => None,
+        };
+        let line = line.unwrap_or(&self.buffer);
+        Ok(Some((self.number, Ok(line.trim_ascii()))))
     }
 
     fn skip_to_end_of_line(&mut self) -> std::io::Result<()> {

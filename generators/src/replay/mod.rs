@@ -11,7 +11,8 @@
 //!
 //! `input` opens, `format/` makes rows, `reader` encodes them on a thread of its
 //! own, `runner` paces and sends, `sink/` delivers, `progress` remembers.
-//! [`Recording`] gives the rows as events instead.
+//! [`Recording`] gives the rows as events instead, and [`rows_of`] those of a table that
+//! somebody else reads ([`Records`]).
 
 mod batch;
 mod format;
@@ -20,13 +21,15 @@ mod options;
 mod progress;
 mod reader;
 mod recording;
+mod records;
 mod row;
 mod runner;
 mod sink;
 
 pub use input::ContentHash;
-pub use options::{Format, Input, ReplayOptions, Speed, parse_mapping};
-pub use recording::{Extent, RecordedRow, Recording, RefusedRow};
+pub use options::{Format, Input, ReplayOptions, Speed, TimeFormat, parse_mapping};
+pub use recording::{Extent, RecordedRow, RecordedRows, Recording, RefusedRow, rows_of};
+pub use records::{Advanced, Form, Records};
 pub use runner::{Status, Summary, Update, run_replay};
 pub use sink::{HttpSink, LogSink, Outgoing, SendError, Sent, Sink};
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use events::{Stream, TopicNames};
 
+pub use super::format::TimeFormat;
+
 /// Where rows come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
@@ -134,11 +136,13 @@ pub struct ReplayOptions {
     pub format: Format,
     /// Which stream the rows are for, where the format does not say.
     pub stream: Option<Stream>,
-    /// (field, column) pairs for CSV, beside those that the header's names tell. The
+    /// (field, column) pairs for tables, beside those that the header's names tell. The
     /// timestamp may be of several columns, separated by commas.
     pub map: Vec<(String, String)>,
-    /// (field, value) pairs for CSV: what every row has.
+    /// (field, value) pairs for tables: what every row has.
     pub set: Vec<(String, String)>,
+    /// How tables write times, where their form is none of those that are known.
+    pub time_format: Option<TimeFormat>,
     /// How fast.
     pub speed: Speed,
     /// Shift event times so that the recording starts now.
@@ -164,6 +168,7 @@ impl ReplayOptions {
             stream: None,
             map: Vec::new(),
             set: Vec::new(),
+            time_format: None,
             speed: Speed::Max,
             rebase_to_now: false,
             state_dir: None,

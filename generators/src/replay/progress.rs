@@ -60,6 +60,10 @@ impl ProgressFile {
             options.map,
             options.rebase_to_now,
         );
+        let identity = match &options.time_format {
+            Some(format) => format!("{identity}|{format}"),
+            None => identity,
+        };
         let name = Uuid::new_v5(&Uuid::NAMESPACE_URL, identity.as_bytes());
         Ok(Some(Self {
             path: folder.join(format!("{name}.json")),

@@ -1,5 +1,6 @@
 //! A recording's rows as events, for those who take them without a wire between.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,6 +8,7 @@ use bytes::Bytes;
 use events::{Event, decode};
 
 use super::input::{self, ContentHash};
+use super::records::Records;
 use super::row::{Content, Outcome, Row};
 use super::{Format, ReplayError, ReplayOptions, format};
 
@@ -16,6 +18,22 @@ pub struct Recording {
     extent: Extent,
     format: Format,
     hash: ContentHash,
+}
+
+/// Rows of a table; an error is the last item.
+pub type RecordedRows = Box<dyn Iterator<Item = Result<RecordedRow, ReplayError>> + Send>;
+
+/// The rows of a table in the file at `path`: `options` say what its columns mean.
+///
+/// # Errors
+/// Where a column is missing, or what is said of them does not fit.
+pub fn rows_of(
+    table: Box<dyn Records>,
+    path: PathBuf,
+    options: &ReplayOptions,
+) -> Result<RecordedRows, ReplayError> {
+    let rows = format::rows_of(table, path, options)?;
+    Ok(Box::new(rows.map(|row| row.map(RecordedRow))))
 }
 
 /// How far a [`Recording`] has been read; a clone follows it from elsewhere.

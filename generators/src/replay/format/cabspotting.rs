@@ -11,7 +11,7 @@ use events::json::ObjectWriter;
 use events::{Body, Event, Gps};
 
 use super::track::Tracks;
-use super::{Context, Rows, number, place, stable_id};
+use super::{Context, Rows, number, place, shown, stable_id};
 use crate::replay::ReplayError;
 use crate::replay::input::{Content, Lines, read_whole};
 use crate::replay::row::Row;
@@ -57,8 +57,8 @@ impl Maker {
         let location = place(number("lat", fix.latitude)?, number("lon", fix.longitude)?)?;
         let seconds: i64 = fix.time.parse().map_err(|_| {
             format!(
-                "field \"t\": got {:?}, expected seconds since 1970",
-                fix.time
+                "field \"t\": got {}, expected seconds since 1970",
+                shown(fix.time)
             )
         })?;
         let timestamp_us = seconds
@@ -67,7 +67,10 @@ impl Maker {
         let occupied = match fix.occupied {
             "0" => false,
             "1" => true,
-            other => return Err(format!("field \"occ\": got {other:?}, expected 0 or 1")),
+            other => {
+                let got = shown(other);
+                return Err(format!("field \"occ\": got {got}, expected 0 or 1"));
+            }
         };
         if fix.cab.is_empty() {
             return Err("field \"cab\": got nothing, expected a name".to_owned());

@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use events::json::ObjectWriter;
 use events::{Body, Event, Gps};
 
-use super::table::{Fields, Table};
 use super::track::Tracks;
-use super::{Context, Rows, by_time, number, place, round, stable_id};
+use super::{Context, Rows, by_time, csv_table, number, place, round, shown, stable_id};
 use crate::replay::ReplayError;
 use crate::replay::input::Content;
+use crate::replay::records::{Fields, Records};
 use crate::replay::row::{Content as Message, Outcome, Row};
 
 const KMH_PER_MS: f64 = 3.6;
@@ -29,13 +29,13 @@ struct Columns {
 }
 
 struct Capmetro {
-    table: Table,
+    table: Box<dyn Records>,
     columns: Columns,
     path: PathBuf,
 }
 
 pub(crate) fn rows(content: Content, context: Context) -> Result<Rows, ReplayError> {
-    let table = Table::new(content)?;
+    let table = csv_table::open(content)?;
     let columns = Columns {
         vehicle_id: table.required("vehicle_id")?,
         timestamp: table.required("timestamp")?,
@@ -87,15 +87,17 @@ impl Iterator for Capmetro {
         };
         let (line, fields) = next;
         let event = fields.and_then(|fields| event(line, fields, &self.columns));
-        Some(Ok(Row::of(line, event).keeping(|| self.table.record_text())))
+        Some(Ok(Row::of(line, event).keeping(|| self.table.line_of_csv())))
     }
 }
 
 fn event(line: u64, fields: Fields<'_>, columns: &Columns) -> Result<Event, String> {
     let vehicle_id = fields.required("vehicle_id", columns.vehicle_id)?;
     let timestamp = fields.text(columns.timestamp)?;
-    let timestamp_us = events::time::parse_rfc3339_us(timestamp)
-        .ok_or_else(|| format!("field \"timestamp\": got {timestamp:?}, expected RFC 3339"))?;
+    let timestamp_us = events::time::parse_rfc3339_us(timestamp).ok_or_else(|| {
+        let got = shown(timestamp);
+        format!("field \"timestamp\": got {got}, expected RFC 3339")
+    })?;
     let location = place(
         number("latitude", fields.text(columns.latitude)?)?,
         number("longitude", fields.text(columns.longitude)?)?,

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::super::{Format, ReplayError};
+use super::csv_table::delimiter;
 
 pub(crate) fn detect(head: &[u8], path: &Path) -> Result<Format, ReplayError> {
     let first_line = head
@@ -12,11 +13,12 @@ pub(crate) fn detect(head: &[u8], path: &Path) -> Result<Format, ReplayError> {
     let is_text = std::str::from_utf8(first_line).is_ok();
     let text = String::from_utf8_lossy(first_line.trim_ascii()).into_owned();
     let text = text.trim_start_matches('\u{feff}').to_owned();
+    let between = char::from(delimiter(text.as_bytes()));
     let columns: Vec<&str> = text
-        .split(',')
+        .split(between)
         .map(|column| column.trim().trim_matches('"'))
         .collect();
-    let has = |names: &[&str]| names.iter().all(|name| columns.contains(name));
+    let has = |names: &[&str]| between == ',' && names.iter().all(|name| columns.contains(name));
     // A FeedMessage begins with its header (field 1), which begins with its
     // version (field 1), a text such as 2.0.
     let is_gtfs = matches!(head, [0x0a, _, 0x0a, 0x03, major, b'.', ..] if major.is_ascii_digit());
@@ -27,6 +29,10 @@ pub(crate) fn detect(head: &[u8], path: &Path) -> Result<Format, ReplayError> {
     match () {
         () if is_gtfs => Ok(Format::GtfsRt),
         () if text.starts_with('{') => Ok(Format::Ndjson),
+        () if text.starts_with('[') => Err(ReplayError::Format(format!(
+            "{} begins as a JSON array; expected NDJSON, one object a line (jq -c '.[]' makes it)",
+            path.display()
+        ))),
         () if has(&["cab", "t", "lat", "lon", "occ"]) || is_raw_cab => Ok(Format::Cabspotting),
         () if has(&["Call Number", "Unit ID", "Received DtTm"]) => Ok(Format::SfFire),
         () if has(&[
@@ -77,7 +83,10 @@ mod tests {
             Some(Format::Capmetro)
         );
         assert_eq!(of("bus,when,lat,lon\n"), Some(Format::Csv));
+        assert_eq!(of("bus;when, or not;lat\n"), Some(Format::Csv));
+        assert_eq!(of("bus\twhen\tlat\n"), Some(Format::Csv));
         assert_eq!(of("plain words"), None);
+        assert_eq!(of("[\n{}]"), None);
         assert_eq!(
             detect(b"\x0a\x0d\x0a\x032.0\x10\x00", Path::new("file")).ok(),
             Some(Format::GtfsRt)

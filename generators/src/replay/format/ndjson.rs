@@ -12,7 +12,7 @@ use events::Stream;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Context, Rows};
+use super::{Context, Rows, shown};
 use crate::replay::ReplayError;
 use crate::replay::input::{Content, Lines};
 use crate::replay::row::{self, Draft, Outcome, Row};
@@ -125,7 +125,10 @@ fn stream(head: &Head<'_>, context: &Context) -> Result<Stream, String> {
     };
     text(value)
         .and_then(|name| context.topics.stream(&name))
-        .ok_or_else(|| format!("field {field:?}: got {value}, expected a topic's name"))
+        .ok_or_else(|| {
+            let got = shown(value.get());
+            format!("field {field:?}: got {got}, expected a topic's name")
+        })
 }
 
 /// A JSON string's content; `None` for anything else.
@@ -159,6 +162,7 @@ mod tests {
             stream,
             map: Vec::new(),
             set: Vec::new(),
+            time_format: None,
             topics: TopicNames::default(),
         }
     }

@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 
 use events::{Body, Event, Incident, Severity};
 
-use super::table::{Fields, Table};
-use super::{Context, Rows, by_time, pacific_time, point, stable_id};
+use super::{Context, Rows, by_time, csv_table, pacific_time, point, shown, stable_id};
 use crate::replay::ReplayError;
 use crate::replay::input::Content;
+use crate::replay::records::Fields;
 use crate::replay::row::Row;
 
 struct Columns {
@@ -61,7 +61,7 @@ struct Unit {
 }
 
 pub(crate) fn rows(content: Content, context: Context) -> Result<Rows, ReplayError> {
-    let mut table = Table::new(content)?;
+    let mut table = csv_table::open(content)?;
     let columns = Columns {
         call: table.required("Call Number")?,
         unit: table.required("Unit ID")?,
@@ -87,7 +87,7 @@ pub(crate) fn rows(content: Content, context: Context) -> Result<Rows, ReplayErr
         })?;
         let Some((line, fields)) = next else { break };
         if let Err(cause) = fields.and_then(|fields| add(&mut calls, line, fields, &columns)) {
-            rows.push(Row::bad(line, cause).keeping(|| table.record_text()));
+            rows.push(Row::bad(line, cause).keeping(|| table.line_of_csv()));
         }
         row_count += 1;
         by_time::check_count(row_count, &context.path)?;
@@ -106,7 +106,8 @@ fn add(
     let time = |name: &str, column: usize| match fields.text(column)? {
         "" => Ok(None),
         text => pacific_time::parse_us(text).map(Some).ok_or_else(|| {
-            format!("field {name:?}: got {text:?}, expected a time such as 12/31/2016 11:57:56 PM")
+            let got = shown(text);
+            format!("field {name:?}: got {got}, expected a time such as 12/31/2016 11:57:56 PM")
         }),
     };
     let number = fields.required("Call Number", columns.call)?;

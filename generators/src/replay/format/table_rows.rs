@@ -1,53 +1,48 @@
-//! Any CSV with a header: columns become fields by `--map` or by their names
-//! (`csv_columns`). Speed is km/h, as everywhere.
+//! Any table with named columns, CSV or another: they become fields by `--map` or by
+//! their names (`columns`). Speed is km/h, as everywhere.
 //!
-//! Times are RFC 3339, or seconds, milliseconds or microseconds since 1970, or several
-//! columns (`--map timestamp=year,month,day,hour`). A row
-//! without an id gets one that follows from the file's name, the row and its line. A
-//! file of fixes without a column for the speed gets it from fix to fix (`track`). An
+//! Times are in a form that is known (`times`) or that `--time-format` says, also in
+//! several columns (`--map timestamp=year,month,day,hour`). A row without an id gets one
+//! that follows from what it says and from its line, whatever its file is called. A
+//! table of fixes without a column for the speed gets it from fix to fix (`track`). An
 //! optional number that is `NA`, `N/A`, `NaN`, `null` or nothing is not there.
 
 use events::json::ObjectWriter;
 use events::{Location, Stream};
 
-use super::csv_columns::{Column, Columns, Kind};
-use super::table::{Fields, Table};
+use super::columns::{Column, Columns, Kind};
 use super::track::Tracks;
-use super::{Context, Rows, number, place, stable_id};
+use super::{Context, Rows, id_of, number, place, shown};
 use crate::replay::ReplayError;
-use crate::replay::input::Content;
+use crate::replay::records::{Fields, Records};
 use crate::replay::row::{self, Draft, Outcome, Row};
 
-struct CsvRows {
-    table: Table,
+struct TableRows {
+    table: Box<dyn Records>,
     columns: Columns,
     stream: Stream,
     context: Context,
-    /// The file's name, of which ids are made.
-    name: String,
     tracks: Tracks,
 }
 
-pub(crate) fn rows(content: Content, context: Context) -> Result<Rows, ReplayError> {
-    let table = Table::new(content)?;
+pub(crate) fn rows(table: Box<dyn Records>, context: Context) -> Result<Rows, ReplayError> {
     let Some(stream) = context.stream else {
-        return Err(ReplayError::Options(
-            "csv: say with --stream what the rows are, such as --stream gps_data".to_owned(),
-        ));
+        return Err(ReplayError::Options(format!(
+            "{}: say with --stream what the rows are, such as --stream gps_data",
+            table.kind()
+        )));
     };
-    let columns = Columns::new(&table, &context.map, &context.set, stream)?;
-    let name = context.path.file_name().unwrap_or_default();
-    Ok(Box::new(CsvRows {
+    let columns = Columns::new(&*table, &context, stream)?;
+    Ok(Box::new(TableRows {
         table,
         columns,
         stream,
-        name: name.to_string_lossy().into_owned(),
         tracks: Tracks::default(),
         context,
     }))
 }
 
-impl Iterator for CsvRows {
+impl Iterator for TableRows {
     type Item = Result<Row, ReplayError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -60,12 +55,20 @@ impl Iterator for CsvRows {
                 }));
             }
         };
-        let (columns, tracks) = (&self.columns, &mut self.tracks);
+        let (columns, context, tracks) = (&self.columns, &self.context, &mut self.tracks);
         let draft =
-            fields.and_then(|fields| draft(line, fields, columns, self.stream, &self.name, tracks));
-        let outcome = draft.map_or_else(Outcome::Bad, Outcome::Message);
+            fields.and_then(|fields| draft(line, fields, columns, self.stream, context, tracks));
+        let outcome = match (draft, self.table.line_ends()) {
+            (Ok(draft), _) => Outcome::Message(draft),
+            (Err(cause), 0) => Outcome::Bad(cause),
+            // A stray quote makes one record of good lines: who looks for them is told where.
+            (Err(cause), more) => Outcome::Bad(format!(
+                "{cause} (a quote makes one record of lines {line} to {})",
+                line + more
+            )),
+        };
         let row = Row::new(line, outcome);
-        Some(Ok(row.keeping(|| self.table.record_text())))
+        Some(Ok(row.keeping(|| self.table.line_of_csv())))
     }
 }
 
@@ -74,21 +77,20 @@ fn draft(
     fields: Fields<'_>,
     columns: &Columns,
     stream: Stream,
-    file: &str,
+    context: &Context,
     tracks: &mut Tracks,
 ) -> Result<Draft, String> {
     for (field, column) in &columns.required {
         fields.required(field, *column)?;
     }
-    let timestamp_us = columns.timestamp.read(fields, timestamp_us)?;
+    let timestamp_us = columns
+        .timestamp
+        .read(fields, context.time_format.as_ref())?;
     let device_id = columns.device_id.text(fields)?;
     let mut object = ObjectWriter::new();
     match columns.id.map(|column| fields.text(column)).transpose()? {
         Some(id) if !id.is_empty() => object.text("id", id),
-        _ => object.text(
-            "id",
-            &stable_id(timestamp_us, &format!("csv/{file}/{device_id}/{line}")),
-        ),
+        _ => object.text("id", &id_of(timestamp_us, says(line, fields, columns)?)),
     };
     object.text("device_id", device_id);
     let mut here = Location {
@@ -122,6 +124,28 @@ fn draft(
     })
 }
 
+/// What a row says, field by field: the same row of two files is told apart by nothing but
+/// its line.
+fn says(line: u64, fields: Fields<'_>, columns: &Columns) -> Result<blake3::Hash, String> {
+    let mut all = blake3::Hasher::new();
+    let mut say = |field: &str, text: &str| {
+        for part in [field, text] {
+            all.update(&(part.len() as u64).to_le_bytes());
+            all.update(part.as_bytes());
+        }
+    };
+    for (index, column) in columns.all.iter().enumerate() {
+        match fields.text(index)? {
+            "" => {}
+            text => say(&column.field, text),
+        }
+    }
+    for (column, value) in &columns.set {
+        say(&column.field, value);
+    }
+    Ok(all.update(&line.to_le_bytes()).finalize())
+}
+
 /// Writes a field; a place is also noted in `here`.
 fn write(
     object: &mut ObjectWriter,
@@ -132,8 +156,11 @@ fn write(
     let field = column.field.as_str();
     match column.kind {
         Kind::Number if is_nothing(text) => {}
-        Kind::Number => write_as_it_looks(object, field, text),
+        Kind::Number => write_number(object, field, text),
         Kind::Elsewhere => {}
+        Kind::Json => {
+            object.raw(field, text.as_bytes());
+        }
         Kind::Text => {
             object.text(field, text);
         }
@@ -150,8 +177,9 @@ fn write(
                 object.number(field, speed_kmh);
             }
             _ => {
+                let got = shown(text);
                 return Err(format!(
-                    "field \"speed\": got {text:?}, expected km/h, at least 0"
+                    "field \"speed\": got {got}, expected km/h, at least 0"
                 ));
             }
         },
@@ -165,6 +193,16 @@ fn write(
         Kind::Truth | Kind::AsItLooks => write_as_it_looks(object, field, text),
     }
     Ok(())
+}
+
+/// A number, however it is padded; what is none the receiver reads or refuses, such as a
+/// direction in words.
+fn write_number(object: &mut ObjectWriter, field: &str, text: &str) {
+    match (text.parse::<i64>(), number(field, text)) {
+        (Ok(whole), _) => object.integer(field, whole),
+        (_, Ok(number)) => object.number(field, number),
+        _ => object.text(field, text),
+    };
 }
 
 /// A number or truth value where the text is nothing else: `007` is a name.
@@ -196,44 +234,42 @@ fn is_nothing(text: &str) -> bool {
         .any(|nothing| text.eq_ignore_ascii_case(nothing))
 }
 
-/// RFC 3339, or a number of seconds (below 1e11), milliseconds (below 1e14) or
-/// microseconds since 1970.
-fn timestamp_us(text: &str) -> Option<i64> {
-    if let Ok(whole) = text.parse::<i64>() {
-        return match whole.abs() {
-            0..100_000_000_000 => whole.checked_mul(1_000_000),
-            100_000_000_000..100_000_000_000_000 => whole.checked_mul(1_000),
-            100_000_000_000_000..100_000_000_000_000_000 => Some(whole),
-            _ => None,
-        };
-    }
-    match text.parse::<f64>() {
-        Ok(number) if number.abs() < 1e11 => Some((number * 1e6).round() as i64),
-        Ok(number) if number.abs() < 1e14 => Some((number * 1e3).round() as i64),
-        Ok(_) => None,
-        Err(_) => events::time::parse_rfc3339_us(text),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
-    fn times_are_read_in_every_unit() {
-        let at = Some(1_700_049_600_000_000);
-        for text in [
-            "1700049600",
-            "1700049600.0",
-            "1700049600000",
-            "1700049600000000",
-            "2023-11-15T12:00:00Z",
-            "2023-11-15 13:00:00+01:00",
+    fn a_measurement_is_a_number_however_it_is_padded() {
+        let mut object = ObjectWriter::new();
+        for (field, text) in [
+            ("a", "05"),
+            ("b", "-00.5"),
+            ("c", "+3"),
+            ("d", ".5"),
+            ("e", "5."),
+            ("f", "1e3"),
+            ("g", "North-East"),
+            ("h", "inf"),
         ] {
-            assert_eq!(timestamp_us(text), at, "{text}");
+            write_number(&mut object, field, text);
         }
-        for text in ["noon", "1e20", "nan", "9223372036854775807"] {
-            assert_eq!(timestamp_us(text), None, "{text}");
+        assert_eq!(
+            object.finish_text(),
+            r#"{"a":5,"b":-0.5,"c":3,"d":0.5,"e":5.0,"f":1000.0,"g":"North-East","h":"inf"}"#
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_number_is_read_as_what_it_is(number in -1e9..1e9_f64, zeros in 0..4_usize) {
+            let padded = format!("{}{}{}", if number < 0.0 { "-" } else { "+" }, "0".repeat(zeros), number.abs());
+            let mut object = ObjectWriter::new();
+            write_number(&mut object, "a", &padded);
+            let text = object.finish_text();
+            let value = text.strip_prefix("{\"a\":").and_then(|rest| rest.strip_suffix('}'));
+            prop_assert_eq!(value.and_then(|value| value.parse::<f64>().ok()), Some(number));
         }
     }
 

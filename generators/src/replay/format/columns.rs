@@ -1,10 +1,12 @@
-//! Which column of a CSV file becomes which field.
+//! Which column of a table becomes which field.
 
 use events::Stream;
 use events::time::parse_rfc3339_us;
 
-use super::table::{Fields, Table};
+use super::times::{TimeFormat, known_us};
+use super::{Context, shown};
 use crate::replay::ReplayError;
+use crate::replay::records::{Fields, Form, Records};
 
 /// Field, and the names under which files carry it, the likelier first. Compared
 /// without case, blanks, dashes and underscores.
@@ -100,6 +102,8 @@ pub(crate) enum Kind {
     Truth,
     /// A number, a truth value or a text.
     AsItLooks,
+    /// JSON.
+    Json,
 }
 
 pub(crate) struct Column {
@@ -148,33 +152,52 @@ pub(crate) enum Time {
 }
 
 impl Time {
-    /// Reads it, microseconds since the epoch; `whole` reads what is in one text.
-    pub fn read(
-        &self,
-        fields: Fields<'_>,
-        whole: impl FnOnce(&str) -> Option<i64>,
-    ) -> Result<i64, String> {
+    /// Reads it, microseconds since the epoch.
+    pub fn read(&self, fields: Fields<'_>, format: Option<&TimeFormat>) -> Result<i64, String> {
         match self {
             Time::Whole(source) => {
                 let text = source.text(fields)?;
-                whole(text).ok_or_else(|| no_time(text))
+                let read = match format {
+                    Some(format) => format.read_us(text),
+                    None => known_us(text),
+                };
+                read.ok_or_else(|| no_time(text, format))
             }
             Time::Parts { columns, offset } => {
                 let mut parts = Vec::with_capacity(columns.len());
                 for column in columns {
                     parts.push(fields.required("timestamp", *column)?);
                 }
-                let text = joined(&parts, offset);
-                parse_rfc3339_us(&text).ok_or_else(|| no_time(&text))
+                let text = match format {
+                    Some(_) => parts.join(" "),
+                    None => joined(&parts, offset),
+                };
+                let read = match format {
+                    Some(format) => format
+                        .read_us(&text)
+                        .map(|local_us| local_us - ahead_us(offset)),
+                    None => known_us(&text),
+                };
+                read.ok_or_else(|| no_time(&text, format))
             }
         }
     }
 }
 
-fn no_time(text: &str) -> String {
-    format!(
-        "field \"timestamp\": got {text:?}, expected RFC 3339, or seconds, milliseconds or microseconds since 1970"
-    )
+/// How far a zone such as `+08:00` is ahead of UTC.
+fn ahead_us(offset: &str) -> i64 {
+    parse_rfc3339_us(&format!("1970-01-01T00:00:00{offset}")).map_or(0, |utc_us| -utc_us)
+}
+
+fn no_time(text: &str, format: Option<&TimeFormat>) -> String {
+    let got = shown(text);
+    match format {
+        Some(format) => format!("field \"timestamp\": got {got}, expected a time as {format}"),
+        None => format!(
+            "field \"timestamp\": got {got}, expected RFC 3339, a date, or seconds, milliseconds, microseconds \
+             or nanoseconds since 1970; --time-format says another form"
+        ),
+    }
 }
 
 fn joined(parts: &[&str], offset: &str) -> String {
@@ -202,15 +225,15 @@ fn joined(parts: &[&str], offset: &str) -> String {
 }
 
 impl Columns {
-    /// `map` holds (field, column) pairs, which win over names, and `set` (field, value)
+    /// `--map` has (field, column) pairs, which win over names, and `--set` (field, value)
     /// pairs, which win over both. A column that is no known field keeps its name; where
-    /// that name is taken by another column, it is kept as `csv_<name>`.
+    /// that name is taken by another column, it is kept as `csv_<name>`, in CSV.
     pub fn new(
-        table: &Table,
-        map: &[(String, String)],
-        set: &[(String, String)],
+        table: &dyn Records,
+        context: &Context,
         stream: Stream,
     ) -> Result<Self, ReplayError> {
+        let (map, set) = (&context.map[..], &context.set[..]);
         if let Some((field, _)) = set.iter().find(|(field, _)| is_named(map, field)) {
             return Err(ReplayError::Options(format!(
                 "--map and --set both name field {field:?}"
@@ -264,14 +287,21 @@ impl Columns {
                 .iter()
                 .map(|(field, value)| (column(field), value.clone()))
                 .collect(),
-            all: fields.iter().map(|field| column(field)).collect(),
+            all: fields
+                .iter()
+                .enumerate()
+                .map(|(index, field)| Column {
+                    kind: kind_in(table.form(index), kind(field)),
+                    field: field.clone(),
+                })
+                .collect(),
         })
     }
 }
 
-fn missing(field: &str, table: &Table, stream: Stream) -> ReplayError {
+fn missing(field: &str, table: &dyn Records, stream: Stream) -> ReplayError {
     ReplayError::Options(format!(
-        "csv: no column for {field}, which {stream} requires: name one with --map {field}=COLUMN, or say with \
+        "no column for {field}, which {stream} requires: name one with --map {field}=COLUMN, or say with \
          --set {field}=VALUE what it is in every row; the header has {}",
         table.headers().join(", ")
     ))
@@ -310,7 +340,10 @@ fn is_named(pairs: &[(String, String)], field: &str) -> bool {
 type Mapping = Vec<(String, String)>;
 
 /// Takes a timestamp of several columns out of the mapping.
-fn split(table: &Table, map: &[(String, String)]) -> Result<(Mapping, Option<Time>), ReplayError> {
+fn split(
+    table: &dyn Records,
+    map: &[(String, String)],
+) -> Result<(Mapping, Option<Time>), ReplayError> {
     let is_parts = |(field, columns): &(String, String)| {
         field == "timestamp" && columns.contains(',') && table.position(columns).is_none()
     };
@@ -341,7 +374,7 @@ fn split(table: &Table, map: &[(String, String)]) -> Result<(Mapping, Option<Tim
 
 /// The field of each column.
 fn fields(
-    table: &Table,
+    table: &dyn Records,
     map: &[(String, String)],
     set: &[(String, String)],
     parts: Option<&Time>,
@@ -385,12 +418,21 @@ fn fields(
         if fields[column].is_empty() {
             let mut name = headers[column].clone();
             while name.is_empty() || is_named(set, &name) || fields.contains(&name) {
-                name = format!("csv_{name}");
+                name = format!("{}_{name}", table.kind());
             }
             fields[column] = name;
         }
     }
     Ok(fields)
+}
+
+/// What a file says of a column's values decides where the field leaves it open.
+fn kind_in(form: Form, kind: Kind) -> Kind {
+    match (form, kind) {
+        (Form::Text, Kind::AsItLooks) => Kind::Text,
+        (Form::Json, Kind::AsItLooks | Kind::Text | Kind::Number | Kind::Truth) => Kind::Json,
+        _ => kind,
+    }
 }
 
 fn kind(field: &str) -> Kind {
