@@ -54,18 +54,28 @@ impl Misfit {
 
     /// What serde said of `text`, which is no JSON, when it had come to `path`.
     pub fn of_text(text: &[u8], path: &str, error: &serde_json::Error) -> Self {
+        let got = match error.is_eof() {
+            true => "the end of the text".to_owned(),
+            false => word_at(text, error.line(), error.column()),
+        };
+        // NaN and what is too large are numbers to people, and none in JSON.
+        let is_number = got.parse().is_ok_and(|number: f64| !number.is_finite());
+        // Of a field that ends before its name does `?` is said.
+        let path = path.trim_end_matches('?').trim_end_matches('.');
         Self {
-            field: if path == "." { "" } else { path }.to_owned(),
-            got: match error.is_eof() {
-                true => "the end of the text".to_owned(),
-                false => word_at(text, error.line(), error.column()),
+            field: path.to_owned(),
+            got,
+            expected: match is_number {
+                true => format!("a number from {:.1e} to {:.1e}", -LARGEST, LARGEST),
+                false => format!("JSON ({error})"),
             },
-            expected: format!("JSON ({error})"),
         }
     }
 }
 
 const NOTHING: &str = "nothing";
+/// What a double holds at most, rounded down.
+const LARGEST: f64 = 1.7e308;
 
 /// serde names types of numbers as the language does.
 fn in_words(expected: &str) -> &str {
@@ -165,8 +175,6 @@ mod tests {
     #[test]
     fn what_is_no_json_is_shown_as_it_stands() {
         for (text, got) in [
-            ("{\"a\":\n [1, NaN]}", "NaN"),
-            ("{\"a\":1e999}", "1e999"),
             ("{\"a\":nope,\"b\":1}", "nope"),
             ("{\"a\":", "the end of the text"),
             ("", "the end of the text"),
@@ -176,6 +184,23 @@ mod tests {
             let misfit = Misfit::of_text(text.as_bytes(), "a", &error);
             assert_eq!((misfit.field.as_str(), misfit.got.as_str()), ("a", got));
             assert!(misfit.expected.starts_with("JSON ("), "{misfit:?}");
+        }
+        let error = serde_json::from_str::<Value>("{").expect_err("refused");
+        for (path, field) in [(".", ""), ("?", ""), ("a.?", "a"), ("a.b", "a.b")] {
+            assert_eq!(Misfit::of_text(b"{", path, &error).field, field);
+        }
+        for (text, got) in [
+            ("{\"a\":\n [1, NaN]}", "NaN"),
+            ("{\"a\":1e999}", "1e999"),
+            ("{\"a\":-Infinity}", "-Infinity"),
+            ("{\"a\":nan,\"b\":1}", "nan"),
+        ] {
+            let error = serde_json::from_str::<Value>(text).expect_err("refused");
+            let misfit = Misfit::of_text(text.as_bytes(), "a", &error);
+            assert_eq!(
+                (misfit.got.as_str(), misfit.expected.as_str()),
+                (got, "a number from -1.7e308 to 1.7e308")
+            );
         }
     }
 }

@@ -242,7 +242,7 @@ fn what_is_wrong_with_other_fields_is_named() {
     assert_eq!(refused("[1]"), "body: got [1], expected one JSON object");
     assert_eq!(
         refused(r#"{"name":"x","shape":{"type":"circle","center":[NaN,57],"radius_m":5}}"#),
-        "shape.center[0]: got NaN, expected JSON (expected value at line 1 column 48)"
+        "shape.center[0]: got NaN, expected a number from -1.7e308 to 1.7e308"
     );
     assert!(with("name", json!(" ")).starts_with("name: got \" \", expected 1 to 200 characters"));
     assert!(with("id", json!("a b")).starts_with("id: got \"a b\""));
@@ -256,7 +256,7 @@ fn what_is_wrong_with_other_fields_is_named() {
         Fence::from_json(infinite)
             .unwrap_err()
             .to_string()
-            .contains("number out of range")
+            .ends_with("expected a number from -1.7e308 to 1.7e308")
     );
 }
 
@@ -359,7 +359,7 @@ fn a_collection_that_cannot_be_read_is_told_as_one() {
     );
     let broken = refused(r#"{"type":"FeatureCollection","features":[{"type":NaN}]}"#);
     assert!(
-        broken.starts_with("body: got NaN, expected JSON ("),
+        broken.starts_with("body: got NaN, expected a number from -1.7e308"),
         "{broken}"
     );
 }

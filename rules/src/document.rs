@@ -105,7 +105,7 @@ pub struct Parameters {
 }
 
 /// Only what is named in a list passes it; an empty list lets everything pass.
-/// Upper and lower case are the same.
+/// Upper and lower case are the same. Each source has some of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Filters {
@@ -150,9 +150,7 @@ impl RuleDocument {
                 format!("at most {DOCUMENT_BYTES_MAX} bytes"),
             ));
         }
-        let value: Value = serde_json::from_slice(json)
-            .map_err(|error| Invalid::new("rule", error, "one JSON object"))?;
-        Self::from_value(&value)
+        Self::from_value(&read_json(json).map_err(told)?)
     }
 
     /// Reads a document that is JSON already. Errors as [`RuleDocument::parse`].
@@ -164,10 +162,24 @@ impl RuleDocument {
     }
 }
 
+/// Reads JSON of any kind, to know at which field it is none.
+fn read_json(json: &[u8]) -> Result<Value, Misfit> {
+    let mut reader = serde_json::Deserializer::from_slice(json);
+    let read = serde_path_to_error::deserialize(&mut reader)
+        .map_err(|error| Misfit::of_text(json, &error.path().to_string(), error.inner()))?;
+    reader
+        .end()
+        .map_err(|error| Misfit::of_text(json, "", &error))?;
+    Ok(read)
+}
+
 /// What serde says, with the field and the value beside it.
 fn explain(document: &Value, error: &serde_path_to_error::Error<serde_json::Error>) -> Invalid {
     let path = error.path().to_string();
-    let misfit = Misfit::of(document, &path, &error.inner().to_string());
+    told(Misfit::of(document, &path, &error.inner().to_string()))
+}
+
+fn told(misfit: Misfit) -> Invalid {
     let field = match misfit.field.as_str() {
         "" => "rule",
         field => field,
@@ -191,9 +203,29 @@ mod tests {
             refused("[1]"),
             r#"field "rule": got [1], expected one JSON object"#
         );
-        assert!(refused("{").starts_with("field \"rule\": got EOF"));
-        assert!(refused(r#"{"threshold":1e999}"#).contains("number out of range"));
-        assert!(refused(r#"{"threshold":NaN}"#).contains("expected one JSON object"));
+        assert!(
+            refused("{").starts_with(r#"field "rule": got the end of the text, expected JSON ("#)
+        );
+        for (number, field) in [
+            ("1e400", "threshold"),
+            ("-1e400", "hold_s"),
+            ("NaN", "threshold"),
+            ("-Infinity", "hold_s"),
+        ] {
+            assert_eq!(
+                refused(&format!("{{\"name\":\"a\",\n\"{field}\": {number}}}")),
+                format!(
+                    "field \"{field}\": got {number}, expected a number from -1.7e308 to 1.7e308"
+                )
+            );
+        }
+        assert_eq!(
+            refused(r#"{"source":{"parameters":{"low":nan}}}"#),
+            r#"field "source.parameters.low": got nan, expected a number from -1.7e308 to 1.7e308"#
+        );
+        assert!(
+            refused(r#"{"name":"a"} 1"#).starts_with(r#"field "rule": got 1, expected JSON ("#)
+        );
         let long = format!("{{\"name\":\"{}\"}}", "x".repeat(70_000));
         assert!(refused(&long).contains("expected at most 65536 bytes"));
     }

@@ -129,8 +129,8 @@ impl Expression {
     /// Reads `text` as an expression over the fields of `stream`.
     ///
     /// # Errors
-    /// Says what is wrong: an unknown field, a division by a constant zero, what
-    /// is no expression, too long or too deep.
+    /// Says what is wrong: an unknown field, a divisor that is always zero, what is
+    /// no expression, too long or too deep.
     pub fn parse(stream: Stream, text: &str) -> Result<Self, String> {
         if text.chars().count() > EXPRESSION_CHARACTERS_MAX {
             return Err(format!("at most {EXPRESSION_CHARACTERS_MAX} characters"));
@@ -151,7 +151,7 @@ impl Expression {
         let expression = Self {
             steps: parser.steps,
         };
-        expression.check_constants()?;
+        expression.check_divisors()?;
         Ok(expression)
     }
 
@@ -194,30 +194,56 @@ impl Expression {
         self.steps.iter().any(is_of_segment)
     }
 
-    /// Refuses what would be divided by zero whatever the events say.
-    fn check_constants(&self) -> Result<(), String> {
-        let mut stack: Vec<Option<f64>> = Vec::new();
+    /// Refuses what would be divided by zero whatever the events say: tried with values
+    /// that no expression but such a one brings to zero all alike.
+    fn check_divisors(&self) -> Result<(), String> {
+        let mut stack: Vec<Samples> = Vec::new();
+        let mut fields: Vec<&Field> = Vec::new();
         for step in &self.steps {
-            let value = match step {
-                Step::Number(number) => Some(*number),
-                Step::Field(_) => None,
-                Step::Negate => stack.pop().flatten().map(|value| -value),
+            let values = match step {
+                Step::Number(number) => [Some(*number); SAMPLES],
+                Step::Field(field) => {
+                    let known = fields.iter().position(|known| *known == field);
+                    let number = known.unwrap_or_else(|| {
+                        fields.push(field);
+                        fields.len() - 1
+                    });
+                    sampled(number)
+                }
+                Step::Negate => {
+                    let values = stack.pop().unwrap_or_default();
+                    values.map(|value| value.map(|value| -value))
+                }
                 operator => {
-                    let (right, left) = (stack.pop().flatten(), stack.pop().flatten());
-                    if *operator == Step::Divide && right == Some(0.0) {
+                    let (right, left) = (stack.pop(), stack.pop());
+                    let (left, right) = (left.unwrap_or_default(), right.unwrap_or_default());
+                    if *operator == Step::Divide && right == [Some(0.0); SAMPLES] {
                         return Err("no division by zero".to_owned());
                     }
-                    let both = left.zip(right);
-                    both.and_then(|(left, right)| operator.apply(left, right))
+                    std::array::from_fn(|sample| operator.apply(left[sample]?, right[sample]?))
                 }
             };
-            stack.push(value);
+            stack.push(values);
             if stack.len() > DEPTH_MAX {
                 return Err(format!("at most {DEPTH_MAX} nested operations"));
             }
         }
         Ok(())
     }
+}
+
+/// How many times each field is given another value.
+const SAMPLES: usize = 4;
+/// The value at each step of what is computed.
+type Samples = [Option<f64>; SAMPLES];
+
+/// Values of a field, as if by chance. Of few binary digits, so that what is added and
+/// taken away again leaves nothing.
+fn sampled(field: usize) -> Samples {
+    std::array::from_fn(|sample| {
+        let number = field * SAMPLES + sample + 2;
+        Some((number.pow(3) % 1_021) as f64 / 4.0)
+    })
 }
 
 impl Step {
@@ -449,6 +475,8 @@ mod tests {
             ("1 - 2 - 3", -4.0),
             (" - speed + .5 ", -99.5),
             ("extra.co2 / 100", 4.0),
+            ("1 / (speed - 99)", 1.0),
+            ("2 / (speed - extra.co2 + 302)", 1.0),
         ] {
             assert_eq!(value(text, 100.0), Some(expected), "{text}");
         }
@@ -471,6 +499,12 @@ mod tests {
             ("speed / 0", "no division by zero"),
             ("speed / (2 - 2)", "no division by zero"),
             ("speed / -0", "no division by zero"),
+            ("speed / (0 * speed)", "no division by zero"),
+            ("speed / (speed - speed)", "no division by zero"),
+            (
+                "1 / (speed + 2 - direction - (speed - direction + 2))",
+                "no division by zero",
+            ),
             ("sped", "a field of gps_data instead of \"sped\": speed,"),
             ("temperature", "a field of gps_data"),
             ("speed 3", "an operator + - * / before \"3\""),

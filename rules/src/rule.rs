@@ -61,6 +61,27 @@ pub(crate) enum Measure {
     MergedIncidents { radius_m: f64, within_us: i64 },
 }
 
+impl Measure {
+    /// The filters that what it measures is compared with, by their names in documents.
+    pub fn filters(&self) -> &'static [&'static str] {
+        match self {
+            Self::Field { stream, .. } => match stream {
+                Stream::VehicleData | Stream::GpsData => &["vehicle_type", "device"],
+                Stream::EmergencyIncidentData => &["device", "incident_type"],
+                _ => &["device"],
+            },
+            Self::Window { .. } | Self::Congestion { .. } => &["key"],
+            Self::Overspeed { .. } | Self::Silence => &["vehicle_type", "device"],
+            Self::FenceEnter | Self::FenceExit | Self::FenceDwell => {
+                &["fence", "vehicle_type", "device"]
+            }
+            Self::HighAqi | Self::OutOfRange { .. } => &["device"],
+            Self::IncidentSeverity => &["device", "incident_type"],
+            Self::MergedIncidents { .. } => &["incident_type"],
+        }
+    }
+}
+
 /// What is taken of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AggregateOf {
@@ -108,6 +129,12 @@ impl Rule {
     /// The rule's id.
     pub fn id(&self) -> &str {
         &self.document.id
+    }
+
+    /// The same rule, switched on or off.
+    pub fn switched(mut self, enabled: bool) -> Self {
+        self.document.enabled = enabled;
+        self
     }
 
     /// As people wrote it.

@@ -42,7 +42,7 @@ impl StoredRule {
         let text = |name: &str| value.get(name).and_then(Value::as_str);
         let document = value.get("rule").unwrap_or(&Value::Null);
         Ok(Self {
-            rule: Rule::new(RuleDocument::from_value(document)?)?,
+            rule: Rule::stored(RuleDocument::from_value(document)?)?,
             author: text("author").unwrap_or_default().to_owned(),
             updated_at_us: text("updated_at")
                 .and_then(parse_rfc3339_us)
@@ -68,5 +68,15 @@ mod tests {
         }
         assert!(StoredRule::from_json(b"{}").is_err());
         assert!(StoredRule::from_json(b"[").is_err());
+    }
+    #[test]
+    fn a_rule_with_a_filter_that_earlier_versions_took_stays_in_force() {
+        let rule = json!({"id": "r", "name": "R", "source": {"stream": "gps_data", "field": "speed"},
+            "comparison": ">", "threshold": 1, "severity": "Low", "filters": {"fence": ["yard"]}});
+        let read = StoredRule::from_json(json!({"rule": rule}).to_string().as_bytes());
+        let stored = read.expect("as it was written");
+        assert_eq!(stored.rule.document().filters.fence, ["yard"]);
+        let off = stored.rule.switched(false);
+        assert!(!off.document().enabled);
     }
 }

@@ -30,12 +30,23 @@ struct Measured {
 }
 
 impl Rule {
-    /// Checks `document`.
+    /// Checks `document` as people write it.
     ///
     /// # Errors
     /// The first thing that is wrong, with the field, its value and what was
     /// expected.
     pub fn new(document: RuleDocument) -> Result<Self, Invalid> {
+        let rule = Self::stored(document)?;
+        check_use(&rule.document.filters, rule.measure.filters())?;
+        Ok(rule)
+    }
+
+    /// Checks a document that was written before: one with filters that its source makes
+    /// no use of, which earlier versions took, stays in force as it was.
+    ///
+    /// # Errors
+    /// As of [`Rule::new`].
+    pub(crate) fn stored(document: RuleDocument) -> Result<Self, Invalid> {
         check_id(&document.id)?;
         check_text("name", &document.name, NAME_CHARACTERS_MAX)?;
         let severity = Severity::parse(&document.severity).ok_or_else(|| {
@@ -136,6 +147,26 @@ fn check_filters(filters: &Filters) -> Result<LowercaseFilters, Invalid> {
         fence: lower("fence", &filters.fence)?,
         key: lower("key", &filters.key)?,
     })
+}
+
+/// A filter that nothing is compared with would let everything pass, or nothing.
+fn check_use(filters: &Filters, used: &[&str]) -> Result<(), Invalid> {
+    let all = [
+        ("vehicle_type", &filters.vehicle_type),
+        ("device", &filters.device),
+        ("incident_type", &filters.incident_type),
+        ("fence", &filters.fence),
+        ("key", &filters.key),
+    ];
+    let mut given = all.into_iter().filter(|(_, values)| !values.is_empty());
+    match given.find(|(name, _)| !used.contains(name)) {
+        Some((name, values)) => Err(Invalid::new(
+            &format!("filters.{name}"),
+            serde_json::Value::from(values.as_slice()),
+            format!("only {} for this source", used.join(", ")),
+        )),
+        None => Ok(()),
+    }
 }
 
 fn check_group(given: Option<&str>, possible: &[&str]) -> Result<(), Invalid> {
@@ -600,6 +631,21 @@ mod tests {
                 "\"filters.device[0]\": got \"\"",
             ),
             (
+                "filters.fence",
+                json!(["yard"]),
+                "\"filters.fence\": got [\"yard\"], expected only vehicle_type, device for this source",
+            ),
+            (
+                "filters.key",
+                json!(["w1-0"]),
+                "\"filters.key\": got [\"w1-0\"], expected only vehicle_type, device",
+            ),
+            (
+                "source.field",
+                json!("speed / (0 * speed)"),
+                "\"source.field\": got \"speed / (0 * speed)\", expected no division by zero",
+            ),
+            (
                 "source.stream",
                 json!("alerts"),
                 "\"source.stream\": got \"alerts\", expected one of vehicle_data",
@@ -640,11 +686,75 @@ mod tests {
     }
 
     #[test]
+    fn each_source_takes_the_filters_that_it_compares() {
+        let built_in = |name: &str| json!({"built_in": name});
+        let of_stream = |stream: &str, field: &str| json!({"stream": stream, "field": field});
+        for (source, used) in [
+            (
+                of_stream("gps_data", "speed"),
+                vec!["vehicle_type", "device"],
+            ),
+            (
+                of_stream("vehicle_data", "speed"),
+                vec!["vehicle_type", "device"],
+            ),
+            (
+                of_stream("traffic_camera_data", "vehicle_count"),
+                vec!["device"],
+            ),
+            (of_stream("weather_data", "pm25"), vec!["device"]),
+            (
+                of_stream("emergency_incident_data", "units"),
+                vec!["device", "incident_type"],
+            ),
+            (
+                json!({"window": "city", "aggregate": "mean", "size": "1m"}),
+                vec!["key"],
+            ),
+            (built_in("overspeed"), vec!["vehicle_type", "device"]),
+            (
+                built_in("geofence_exit"),
+                vec!["fence", "vehicle_type", "device"],
+            ),
+            (built_in("device_silent"), vec!["vehicle_type", "device"]),
+            (built_in("high_aqi"), vec!["device"]),
+            (built_in("severe_congestion"), vec!["key"]),
+            (
+                built_in("incident_severity"),
+                vec!["device", "incident_type"],
+            ),
+            (built_in("merged_incidents"), vec!["incident_type"]),
+        ] {
+            for filter in ["vehicle_type", "device", "incident_type", "fence", "key"] {
+                let mut document = json!({"id": "r", "name": "R", "severity": "Low",
+                    "source": source, "filters": {filter: ["x"]}});
+                if source["built_in"].is_null() {
+                    document["comparison"] = json!(">");
+                    document["threshold"] = json!(1);
+                }
+                let written = RuleDocument::from_value(&document).unwrap();
+                assert!(Rule::stored(written.clone()).is_ok(), "{document}");
+                match Rule::new(written) {
+                    Ok(_) => assert!(used.contains(&filter), "{document}"),
+                    Err(refused) => assert_eq!(
+                        refused.to_string(),
+                        format!(
+                            "field \"filters.{filter}\": got [\"x\"], expected only {} for this source",
+                            used.join(", ")
+                        )
+                    ),
+                }
+            }
+        }
+    }
+
+    #[test]
     fn windows_and_built_in_sources_are_checked() {
         let refused = |source: Value| {
             let mut document = valid();
             document["source"] = source;
             document["group_by"] = json!(null);
+            document["filters"] = json!({});
             let read = RuleDocument::from_value(&document).and_then(Rule::new);
             read.map_or_else(|invalid| invalid.to_string(), |_| "taken".to_owned())
         };

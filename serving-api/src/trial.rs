@@ -28,8 +28,8 @@ use judge::Judge;
 
 /// How far back, microseconds.
 const SPAN_US: i64 = 3_600_000_000;
-/// The most events of one stream that are looked at.
-const EVENTS_MAX: i64 = 200_000;
+/// The most events of one stream that are looked at, unless a single second has more.
+const EVENTS_MAX: u64 = 400_000;
 /// The most alerts in an answer.
 const ALERTS_MAX: usize = 1_000;
 /// What is not as it was then.
@@ -38,14 +38,14 @@ const FENCES_OF_TODAY: &str = "fences are as they are now, not as they were then
 /// What a rule would have said.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TrialReport {
-    /// Events that came in from here on were looked at.
+    /// All events that came in from here on were looked at, of every partition.
     from: String,
     /// Up to here.
     to: String,
     /// How many events were looked at.
     events: u64,
-    /// Whether that was the whole hour; false where there were too many events,
-    /// and `from` is later.
+    /// Whether that was the whole hour; false where a stream had more than 400,000
+    /// events, and `from` is the first second from which on there are no more.
     whole_hour: bool,
     /// How many alerts there would have been; at most 1000 are listed.
     alert_count: usize,
@@ -90,15 +90,13 @@ struct TrialAlert {
 pub(crate) async fn run(app: &App, rule: Rule) -> Result<TrialReport, Problem> {
     let streams = rule.streams();
     let note = rule.is_over_fences().then_some(FENCES_OF_TODAY);
-    let mut document = rule.document().clone();
-    document.enabled = true;
-    let rule = Rule::new(document).map_err(|invalid| Problem::internal(&invalid))?;
-    let trial = Trial::new(Arc::new(RuleSet::new([Arc::new(rule)])));
+    let rule = Arc::new(rule.switched(true));
+    let trial = Trial::new(Arc::new(RuleSet::new([rule])));
     let mut judge = judge_of(app, trial).await?;
     let to_us = now_us();
     let mut from_us = to_us - SPAN_US;
     for stream in &streams {
-        from_us = from_us.max(start_within_bound(app, *stream, from_us, to_us).await?);
+        from_us = start_within_bound(app, *stream, from_us).await?;
     }
     for stream in streams {
         judge = fold_stream(app, stream, from_us, judge).await?;
@@ -172,25 +170,39 @@ fn segment_of(app: &App, id: &str) -> Option<TrialSegment> {
     })
 }
 
-/// From when on there are at most about [`EVENTS_MAX`] events of the stream.
-async fn start_within_bound(
-    app: &App,
-    stream: Stream,
-    from_us: i64,
-    to_us: i64,
-) -> Result<i64, Problem> {
+/// From when on there are at most [`EVENTS_MAX`] events of the stream.
+async fn start_within_bound(app: &App, stream: Stream, from_us: i64) -> Result<i64, Problem> {
     let sql = format!(
-        "SELECT count(*) AS n FROM {stream} WHERE appended_at >= TIMESTAMP '{}'",
+        "SELECT date_trunc('second', appended_at) AS second, count(*) AS events FROM {stream} \
+         WHERE appended_at >= TIMESTAMP '{}' GROUP BY 1 ORDER BY 1 DESC",
         format_rfc3339(from_us)
     );
-    let rows = rows_of(&batches(app, &sql).await?)?;
-    let count = rows.first().and_then(|row| row.get("n")?.as_i64());
-    let count = count.unwrap_or_default();
-    if count <= EVENTS_MAX {
-        return Ok(from_us);
+    let mut seconds = Vec::new();
+    let mut batches = batches(app, &sql).await?;
+    while let Some(batch) = batches.next().await {
+        for row in rows_of(&batch?)? {
+            let second = row.get("second").and_then(Value::as_str);
+            let second = second.and_then(parse_rfc3339_us);
+            let events = row.get("events").and_then(Value::as_u64);
+            seconds.extend(second.zip(events));
+        }
     }
-    let share = EVENTS_MAX as f64 / count as f64;
-    Ok(to_us - ((to_us - from_us) as f64 * share) as i64)
+    let start = start_of_newest(&seconds, EVENTS_MAX);
+    Ok(start.map_or(from_us, |start_us| start_us.max(from_us)))
+}
+
+/// The first second from which on there are at most `most` events, and the newest at the
+/// latest; `None` where there are no more in all. The seconds with their events come
+/// newest first.
+fn start_of_newest(seconds: &[(i64, u64)], most: u64) -> Option<i64> {
+    let mut events = 0;
+    let fits = seconds.iter().take_while(|(_, more)| {
+        events += more;
+        events <= most
+    });
+    let fits = fits.count();
+    let oldest = fits.max(1);
+    (oldest < seconds.len()).then(|| seconds[oldest - 1].0)
 }
 
 async fn fold_stream(
@@ -199,16 +211,16 @@ async fn fold_stream(
     from_us: i64,
     mut judge: Judge,
 ) -> Result<Judge, Problem> {
-    // A burst may lie in the part that is looked at: bounded all the same.
     let sql = format!(
         "SELECT * FROM {stream} WHERE appended_at >= TIMESTAMP '{}' \
-         ORDER BY log_partition, log_offset LIMIT {}",
-        format_rfc3339(from_us),
-        EVENTS_MAX * 2
+         ORDER BY log_partition, log_offset",
+        format_rfc3339(from_us)
     );
-    for batch in batches(app, &sql).await? {
+    let mut batches = batches(app, &sql).await?;
+    while let Some(batch) = batches.next().await {
+        let batch = batch?;
         let folded = tokio::task::spawn_blocking(move || {
-            for row in rows_of(std::slice::from_ref(&batch))? {
+            for row in rows_of(&batch)? {
                 fold_row(stream, row, &mut judge);
             }
             Ok(judge)
@@ -218,30 +230,22 @@ async fn fold_stream(
     Ok(judge)
 }
 
-async fn batches(app: &App, sql: &str) -> Result<Vec<RecordBatch>, Problem> {
-    let (_, mut rows) = app
-        .deps
-        .engine
-        .query(sql, Freshness::Exact)
-        .await
-        .map_err(problem)?;
-    let mut all = Vec::new();
-    while let Some(batch) = rows.next().await {
-        all.push(batch.map_err(|error| problem(QueryError::from(error)))?);
-    }
-    Ok(all)
+/// The rows of a query as they come.
+async fn batches(
+    app: &App,
+    sql: &str,
+) -> Result<impl futures::Stream<Item = Result<RecordBatch, Problem>> + Unpin, Problem> {
+    let rows = app.deps.engine.query(sql, Freshness::Exact).await;
+    let (_, rows) = rows.map_err(problem)?;
+    Ok(rows.map(|batch| batch.map_err(|error| problem(QueryError::from(error)))))
 }
 
 /// The rows as JSON objects, which is what events are read from.
-fn rows_of(batches: &[RecordBatch]) -> Result<Vec<Map<String, Value>>, Problem> {
+fn rows_of(batch: &RecordBatch) -> Result<Vec<Map<String, Value>>, Problem> {
     let mut lines = Vec::new();
     let mut writer = LineDelimitedWriter::new(&mut lines);
-    for batch in batches {
-        writer
-            .write(batch)
-            .map_err(|error| Problem::internal(&error))?;
-    }
-    writer.finish().map_err(|error| Problem::internal(&error))?;
+    let written = writer.write(batch).and_then(|()| writer.finish());
+    written.map_err(|error| Problem::internal(&error))?;
     serde_json::Deserializer::from_slice(&lines)
         .into_iter()
         .collect::<Result<_, _>>()
@@ -308,4 +312,43 @@ fn alerts_of(steps: &[AlertStep]) -> Vec<TrialAlert> {
         }
     }
     alerts
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_hour_is_cut_where_the_newest_events_fit_however_they_are_spread() {
+        // A burst at the beginning, then little: the little of all partitions is whole.
+        assert_eq!(start_of_newest(&[(9, 5), (7, 5), (2, 600)], 10), Some(7));
+        assert_eq!(start_of_newest(&[(9, 600), (7, 5), (2, 5)], 610), None);
+        assert_eq!(start_of_newest(&[(9, 5), (7, 6), (2, 1)], 10), Some(9));
+        // The newest second is looked at whatever it holds.
+        assert_eq!(start_of_newest(&[(9, 600), (7, 1)], 10), Some(9));
+        assert_eq!(start_of_newest(&[(9, 600)], 10), None);
+        assert_eq!(start_of_newest(&[], 10), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_more_fits_and_nothing_that_fits_is_left_out(
+            events in prop::collection::vec(1..1_000_u64, 0..60), most in 1..10_000_u64
+        ) {
+            let seconds: Vec<(i64, u64)> = (0..60).rev().zip(events).collect();
+            let held = |from: i64| -> u64 {
+                let newer = seconds.iter().filter(|(second, _)| *second >= from);
+                newer.map(|(_, events)| events).sum()
+            };
+            match start_of_newest(&seconds, most) {
+                Some(start) => {
+                    prop_assert!(held(start) <= most || start == 59);
+                    prop_assert!(held(start - 1) > most);
+                }
+                None => prop_assert!(held(0) <= most || seconds.len() == 1),
+            }
+        }
+    }
 }

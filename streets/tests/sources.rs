@@ -234,6 +234,40 @@ fn a_csv_graph_joins_opposite_edges_and_names_bad_lines() -> Result<(), Box<dyn 
 }
 
 #[test]
+fn a_value_of_a_csv_graph_that_does_not_fit_is_named_with_its_column()
+-> Result<(), Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
+    let at = |name: &str| folder.path().join(name);
+    let from = folder.path().to_str().ok_or("path")?;
+    let nodes = "osmid,x,y\n1,12.0,57.0\n2,12.01,57.0\n";
+    let edges = "u,v,length,lanes,speed_mph\n1,2,600,1,30\n";
+    for (nodes, edges, expected) in [
+        (
+            "osmid,x,y\n1,12.0,57.0\n2,12.01,abc\n",
+            edges,
+            "nodes.csv, line 3: column y: got \"abc\", expected a number",
+        ),
+        (
+            "osmid,x,y\n1,12.0,57.0\n2.5,12.01,57.0\n",
+            edges,
+            "line 3: column osmid: got \"2.5\", expected a whole number",
+        ),
+        (
+            nodes,
+            "u,v,length,lanes,speed_mph\n1,2,600,two,30\n",
+            "edges.csv, line 2: column lanes: got \"two\", expected a number",
+        ),
+        ("osmid,x\n1,12.0\n", edges, "line 2: missing field `y`"),
+    ] {
+        std::fs::write(at("town_nodes.csv"), nodes)?;
+        std::fs::write(at("town_edges.csv"), edges)?;
+        let error = StreetNetwork::load(from).unwrap_err().to_string();
+        assert!(error.ends_with(expected), "{error}");
+    }
+    Ok(())
+}
+
+#[test]
 fn what_is_no_source_is_explained() {
     let error = StreetNetwork::load("atlantis").unwrap_err();
     assert!(matches!(error, Error::UnknownSource(_)) && error.to_string().contains(".osm.pbf"));

@@ -83,13 +83,18 @@ impl Engine {
         out: &mut Vec<AlertStep>,
     ) -> Option<()> {
         let (rule, subject) = rest.split_once(':')?;
-        let episode = Episode::decode(value)?;
+        let mut episode = Episode::decode(value)?;
         let Some(number) = self.same_rule(rule, episode.fingerprint) else {
             if episode.phase == Phase::Raised {
                 out.push(abandoned(rule, subject, &episode));
             }
             return None;
         };
+        if episode.fence_len == 0 && self.rules.fences.contains(&number) {
+            // Written before the fence's id was kept: few ids of devices have colons.
+            let fence_len = subject.rfind(':').unwrap_or_default();
+            episode.fence_len = u16::try_from(fence_len).unwrap_or_default();
+        }
         self.open[number as usize].insert(subject.into(), episode);
         Some(())
     }

@@ -10,6 +10,9 @@ const UPDATE_EVERY_US: i64 = 60_000_000;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample<'a> {
     pub subject: &'a str,
+    /// So many bytes of the subject, its first ones, are a fence's id: it and the
+    /// device's may have colons. 0 where it is about no fence.
+    pub fence_len: u16,
     /// When it was measured, event time.
     pub at_us: i64,
     /// When an episode that this sample begins has begun.
@@ -53,6 +56,8 @@ pub(crate) enum Change {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Episode {
     pub phase: Phase,
+    /// As of [`Sample`].
+    pub fence_len: u16,
     /// When the condition began.
     pub since_us: i64,
     /// The newest sample.
@@ -74,6 +79,7 @@ impl Episode {
     pub fn begin(sample: &Sample<'_>, hold_us: i64, fingerprint: u64) -> (Self, Change) {
         let mut episode = Self {
             phase: Phase::Pending,
+            fence_len: sample.fence_len,
             since_us: sample.begins_us,
             last_us: sample.at_us,
             told_us: sample.at_us,
@@ -147,17 +153,22 @@ impl Episode {
             bytes.put_f64_le(number);
         }
         bytes.put_u64_le(self.fingerprint);
+        bytes.put_u16_le(self.fence_len);
         bytes.freeze()
     }
 
-    const ENCODED_LEN: usize = 2 + 9 * 8;
+    const ENCODED_LEN: usize = Self::WITHOUT_FENCE + 2;
+    /// As it was written before the fence's id was kept.
+    const WITHOUT_FENCE: usize = 2 + 9 * 8;
 
     /// Reads what [`Episode::encode`] wrote; `None` where it is anything else.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        if bytes.len() != Self::ENCODED_LEN {
-            return None;
-        }
-        let (flags, words) = bytes.split_at_checked(2)?;
+        let (fixed, fence_len) = bytes.split_at_checked(Self::WITHOUT_FENCE)?;
+        let fence_len = match fence_len {
+            [] => 0,
+            bytes => u16::from_le_bytes(bytes.try_into().ok()?),
+        };
+        let (flags, words) = fixed.split_at_checked(2)?;
         let (words, _) = words.as_chunks::<8>();
         let whole = |index: usize| i64::from_le_bytes(words[index]);
         let float = |index: usize| f64::from_le_bytes(words[index]);
@@ -168,6 +179,7 @@ impl Episode {
                 1 => Phase::Raised,
                 _ => return None,
             },
+            fence_len,
             severity: [
                 Severity::Low,
                 Severity::Medium,
@@ -200,6 +212,7 @@ mod tests {
     fn sample(at_s: i64, value: f64) -> Sample<'static> {
         Sample {
             subject: "s",
+            fence_len: 0,
             at_us: at_s * 1_000_000,
             begins_us: at_s * 1_000_000,
             value,
@@ -238,13 +251,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bytes_read_back(at in 0..1_000_i64, value in -1e6..1e6_f64, has_place: bool, raised: bool) {
+        fn bytes_read_back(at in 0..1_000_i64, value in -1e6..1e6_f64, has_place: bool, raised: bool, fence_len: u16) {
             let place = Location { latitude: 57.7, longitude: 11.9 };
-            let sample = Sample { location: has_place.then_some(place), ..sample(at, value) };
+            let sample = Sample { location: has_place.then_some(place), fence_len, ..sample(at, value) };
             let hold_us = if raised { 0 } else { 1 };
             let (episode, _) = Episode::begin(&sample, hold_us, 99);
-            prop_assert_eq!(Episode::decode(&episode.encode()), Some(episode));
-            prop_assert_eq!(Episode::decode(&episode.encode()[1..]), None);
+            let bytes = episode.encode();
+            prop_assert_eq!(Episode::decode(&bytes), Some(episode));
+            prop_assert_eq!(Episode::decode(&bytes[1..]), None);
+            let before = Episode { fence_len: 0, ..episode };
+            prop_assert_eq!(Episode::decode(&bytes[..bytes.len() - 2]), Some(before));
+            prop_assert_eq!(Episode::decode(&bytes[..bytes.len() - 3]), None);
         }
     }
 }

@@ -102,6 +102,13 @@ impl Engine {
         self.open.iter().map(HashMap::len).sum()
     }
 
+    /// Event time up to which this has said all that time alone makes it say; `None`
+    /// where nothing goes on and nobody can fall silent, so that there is nothing to say.
+    pub fn said_until_us(&self) -> Option<i64> {
+        let may_speak = self.episodes() > 0 || !self.seen.is_empty() || !self.windows.is_empty();
+        may_speak.then_some(self.clock_us)
+    }
+
     /// Goes on with other rules. Alerts of rules that are gone, off or say
     /// something else now are cleared.
     pub fn set_rules(&mut self, rules: Arc<RuleSet>, out: &mut Vec<AlertStep>) {
@@ -163,15 +170,18 @@ impl Engine {
     }
 
     /// Ends what goes on at fences that are no longer watched. `is_watched` is asked
-    /// with the subjects, `fence:device`.
+    /// with their ids.
     pub fn end_at_fences(&mut self, is_watched: impl Fn(&str) -> bool, out: &mut Vec<AlertStep>) {
         let rules = self.rules.clone();
         for number in &rules.fences {
             let rule = &rules.rules[*number as usize];
-            let open = self.open[*number as usize].keys();
+            let open = self.open[*number as usize].iter();
             let mut over: Vec<CompactString> = open
-                .filter(|subject| !is_watched(subject))
-                .cloned()
+                .filter(|(subject, episode)| {
+                    let fence = subject.get(..usize::from(episode.fence_len));
+                    !is_watched(fence.unwrap_or_default())
+                })
+                .map(|(subject, _)| subject.clone())
                 .collect();
             over.sort_unstable();
             for subject in over {

@@ -72,6 +72,7 @@ fn compared(rule: &Rule, value: f64) -> Sample<'static> {
     let condition = &rule.condition;
     Sample {
         subject: "",
+        fence_len: 0,
         at_us: 0,
         begins_us: 0,
         value,
@@ -192,6 +193,7 @@ pub(super) fn of_fence<'a>(
     }
     Some(Sample {
         subject,
+        fence_len: u16::try_from(fact.fence.len()).unwrap_or_default(),
         at_us: fact.at_us,
         begins_us: fact.at_us,
         threshold: None,

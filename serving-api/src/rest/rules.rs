@@ -136,16 +136,14 @@ pub(crate) async fn create(
     if document.id.is_empty() {
         document.id = format!("rule-{}", uuid::Uuid::new_v4().simple());
     }
+    let rule = Rule::new(document).map_err(refused)?;
     check_loaded(&app)?;
     let writing = app.rule_writes.lock().await;
-    if app.deps.rules.get(&document.id).is_some() || built_in(&document.id).is_some() {
-        let detail = format!(
-            "there is a rule {} already; replace it with PUT",
-            document.id
-        );
+    if app.deps.rules.get(rule.id()).is_some() || built_in(rule.id()).is_some() {
+        let detail = format!("there is a rule {} already; replace it with PUT", rule.id());
         return Err(Problem::new(StatusCode::CONFLICT, detail));
     }
-    let view = store(&app, document, author, &writing).await?;
+    let view = store(&app, rule, author, &writing).await?;
     let location = format!("/api/rules/{}", view.document.id);
     Ok((StatusCode::CREATED, [(LOCATION, location)], Json(view)).into_response())
 }
@@ -179,8 +177,9 @@ pub(crate) async fn replace(
         let expected = format!("{id:?}, as in the path, or nothing");
         return Err(Problem::unprocessable("field \"id\"", &got, &expected));
     }
+    let rule = Rule::new(document).map_err(refused)?;
     let writing = app.rule_writes.lock().await;
-    store(&app, document, author, &writing).await.map(Json)
+    store(&app, rule, author, &writing).await.map(Json)
 }
 
 /// Remove a rule
@@ -252,8 +251,10 @@ pub(crate) async fn disable(
 /// Try a rule on the last hour
 ///
 /// The alerts that it would have raised on the events that came in during the
-/// last hour, at most the newest 200,000 of a stream, judged as the speed layer
-/// judges them. Fences are as they are now. Nothing is written.
+/// last hour, judged as the speed layer judges them. Where a stream had more than
+/// 400,000, those are looked at that came in from the first second on from which
+/// there are no more, of every partition: `from` says which, and `whole_hour` is
+/// false. Fences are as they are now. Nothing is written.
 #[utoipa::path(
     post, path = "/api/rules/{id}/test", tag = "watch",
     params(("id" = String, Path, description = "The rule's id", example = "overspeed")),
@@ -302,9 +303,8 @@ async fn switch(
     let author = author(query)?;
     check_loaded(app)?;
     let writing = app.rule_writes.lock().await;
-    let mut document = find(app, id)?.document().clone();
-    document.enabled = enabled;
-    store(app, document, author, &writing).await.map(Json)
+    let rule = find(app, id)?.switched(enabled);
+    store(app, rule, author, &writing).await.map(Json)
 }
 
 /// The rule of that id, written or built in.
@@ -318,11 +318,10 @@ fn find(app: &App, id: &str) -> Result<Rule, Problem> {
 /// `_writing`: nobody else writes a rule meanwhile.
 async fn store(
     app: &App,
-    document: RuleDocument,
+    rule: Rule,
     author: String,
     _writing: &MutexGuard<'_, ()>,
 ) -> Result<RuleView, Problem> {
-    let rule = Rule::new(document).map_err(refused)?;
     check_loaded(app)?;
     let is_new = app.deps.rules.get(rule.id()).is_none();
     if is_new && app.deps.rules.len() >= limits::RULES_MAX {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::common::{DEADLINE, Server, json_of, start};
+use event_log::NewRecord;
 use events::{Body, Stream, TopicPartition};
 use hot_store::Kind;
 use serde_json::{Value, json};
@@ -147,6 +148,22 @@ async fn bad_rules_are_refused_with_field_value_and_expectation() {
             "field \"threshold\": got \"high\", expected a number",
         ),
         (
+            with("filters", json!({"fence": ["a"]})),
+            "field \"filters.fence\": got [\"a\"], expected only vehicle_type, device for this source",
+        ),
+        (
+            with("threshold", json!(50)).replace(":50", ":NaN"),
+            "field \"threshold\": got NaN, expected a number from -1.7e308 to 1.7e308",
+        ),
+        (
+            with("threshold", json!("high")).replace("\"bad\"", "\"overspeed\""),
+            "field \"threshold\": got \"high\", expected a number",
+        ),
+        (
+            with("severity", json!("Huge")).replace("\"bad\"", "\"overspeed\""),
+            "field \"severity\": got \"Huge\", expected Critical, High, Medium or Low",
+        ),
+        (
             with("colour", json!("red")),
             "field \"colour\": got \"red\", expected only the fields",
         ),
@@ -163,7 +180,7 @@ async fn bad_rules_are_refused_with_field_value_and_expectation() {
         ),
         (
             "{\"threshold\": NaN}".to_owned(),
-            "field \"rule\": got expected value",
+            "field \"threshold\": got NaN, expected a number",
         ),
         (
             "[]".to_owned(),
@@ -250,6 +267,41 @@ async fn a_rule_is_tried_on_the_last_hour_and_raises_nothing() {
     assert!(windows["alert_count"].as_u64() >= Some(1), "{windows}");
     assert_eq!(server.post("/api/rules/nobody/test", "").await.0, 404);
     assert_eq!(server.get_json("/api/alerts").await.1, json!([]));
+}
+
+#[tokio::test]
+async fn a_trial_of_more_than_it_looks_at_leaves_no_partition_out() {
+    let server = ready().await;
+    let topic = TopicPartition::new("gps_data", 0).topic;
+    let at_us = chrono::Utc::now().timestamp_micros() - 30_000_000;
+    let append = async |partition: i32, numbers: std::ops::Range<i32>, speed: f64| {
+        let records = numbers.map(|number| {
+            let device = format!("{partition}-{}", number % 1_000);
+            let fix = fix(&number.to_string(), &device, at_us, [57.7, 11.97], speed);
+            NewRecord {
+                value: fix.to_string().into(),
+                partition: Some(partition),
+                ..NewRecord::default()
+            }
+        });
+        let appended = server.log.append(&topic, records.collect()).await;
+        appended.expect("appended");
+    };
+    // A burst in the first partition, and little, which came later, in each.
+    for part in 0..41 {
+        append(0, part * 10_000..(part + 1) * 10_000, 30.0).await;
+    }
+    for partition in [3, 0, 1, 2] {
+        append(partition, 500_000..500_100, 60.0).await;
+    }
+    let (alerts, report) = tried(&server, "/api/rules/test", &fast("t").to_string()).await;
+    let of = |partition: &str| {
+        let raised = alerts.iter().filter(|(id, _)| id.starts_with(partition));
+        raised.count()
+    };
+    assert_eq!([of("1-"), of("2-"), of("3-")], [100; 3], "{report}");
+    let events = report["events"].as_u64().expect("a number");
+    assert_eq!(report["whole_hour"], events == 410_400, "{report}");
 }
 
 /// Microseconds since the epoch at which a minute began that has ended.

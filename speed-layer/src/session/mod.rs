@@ -401,8 +401,8 @@ impl<'a> Session<'a> {
         self.recall_vehicles().await?;
         let now_us = now_us();
         let places = self.progress.places();
-        self.alerts
-            .tick(places.map(|place| (place.partition, place.position)));
+        let places = places.map(|place| (place.partition, place.position));
+        self.alerts.tick(places, self.state.alerts_said_until_us());
         // Not newer than what the checkpoints of this tick follow from.
         self.alerts_noted = self.alerts.note();
         self.reached.set(self.progress.places());

@@ -198,12 +198,23 @@ fn the_last_device_of_a_partition_falls_silent_by_the_clock() {
     assert!(fold(&mut state, slot, &[fix(1, 0, 30.0)], 0).is_empty());
     state.reached(slot, 1);
     assert!(look(&mut state, 1).is_empty());
+    let silent_us = NOW_US + 600 * SECOND_US;
+    assert!(
+        state.alerts_said_until_us() < silent_us,
+        "that is still to come"
+    );
     // Silent for 600 s; 60 s are waited for what is late, 10 s until it counts as idle.
     assert!(look(&mut state, 660).is_empty());
+    assert!(state.alerts_said_until_us() < silent_us);
     let steps = look(&mut state, 700);
+    assert_eq!(steps[0].at_us, silent_us);
+    assert!(state.alerts_said_until_us() >= silent_us);
     let told: Vec<_> = steps.iter().map(|s| (&*s.rule, &*s.subject)).collect();
     assert_eq!(told, [("device-silent", "t1")]);
     assert!(look(&mut state, 800).is_empty(), "once");
+    // Two days later the alert is given up and the device forgotten: nothing is to come.
+    look(&mut state, 2 * 86_400);
+    assert_eq!(state.alerts_said_until_us(), i64::MAX);
 
     // A process that was not there meanwhile cannot tell.
     let mut cells = Cells::default();

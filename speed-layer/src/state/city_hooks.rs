@@ -21,6 +21,8 @@ pub(crate) struct CityHooks {
     engines: [Engine; 2],
     clusters: Clusters,
     stored_clusters: Vec<u8>,
+    /// How far time has come in each group; where nothing more comes, by the clock.
+    clock_us: [i64; 2],
     steps: Vec<AlertStep>,
 }
 
@@ -37,6 +39,7 @@ impl CityHooks {
             rules,
             clusters: Clusters::default(),
             stored_clusters: Vec::new(),
+            clock_us: [i64::MIN; 2],
             steps: Vec::new(),
         }
     }
@@ -66,6 +69,13 @@ impl CityHooks {
         let engine = &mut self.engines[group as usize];
         engine.on_time(watermark_us, &mut self.steps);
         engine.end_windows(clock_us, &mut self.steps);
+        self.clock_us[group as usize] = clock_us;
+    }
+
+    /// Event time up to which these have said all that time alone makes them say: of each
+    /// group that has a time.
+    pub(crate) fn said_until_us(&self) -> impl Iterator<Item = i64> {
+        self.clock_us.into_iter().filter(|us| *us > i64::MIN)
     }
 
     /// All incidents that go on, each once; `heard_us` is when any, over or not,

@@ -117,12 +117,7 @@ impl FencedDevices {
             }
             !state.is_empty()
         });
-        // Ids of fences and of devices may have colons.
-        let is_watched = |subject: &str| {
-            let mut ends = subject.match_indices(':');
-            ends.any(|(end, _)| index.is_watched(&subject[..end]))
-        };
-        engine.end_at_fences(is_watched, steps);
+        engine.end_at_fences(|fence| index.is_watched(fence), steps);
     }
 
     /// A device was forgotten.

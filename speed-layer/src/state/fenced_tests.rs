@@ -163,6 +163,41 @@ fn a_fence_that_is_switched_off_ends_what_went_on_there() {
 }
 
 #[test]
+fn a_fence_that_is_gone_ends_its_own_alerts_whatever_colons_ids_have() {
+    let add = |state: &mut State, id: &str| {
+        let document = json!({"id": id, "name": "Yard",
+            "shape": {"type": "circle", "center": [INSIDE, 57.7], "radius_m": 200}});
+        let fence = Fence::from_json(document.to_string().as_bytes()).unwrap();
+        state.fences_mut().put(Arc::new(fence), 0).unwrap();
+    };
+    let mut state = new_state();
+    add(&mut state, "yard:1");
+    add(&mut state, "yard:1:2");
+    let id = TopicPartition::new("gps_data", 0);
+    let slot = state.assign(&id, Stream::GpsData, &[]);
+    let colons = Event {
+        device_id: "a:b".into(),
+        ..fix(0, 0, INSIDE)
+    };
+    fold(&mut state, slot, &[fix(0, 0, INSIDE), colons], 0);
+    let cells = state.checkpoint(slot, NOW_US).into_iter();
+    let cells: Vec<_> = cells
+        .filter_map(|cell| Some((cell.key, cell.value?)))
+        .collect();
+    // The others stay: whose id begins like theirs, and whose theirs begin like.
+    state.fences_mut().remove("yard:1");
+    state.end_unwatched_fences();
+    let cleared = format!("{:?}", Status::Cleared);
+    let of = |device: &str| format!("geofence-enter yard:1:{device} {cleared}");
+    assert_eq!(told(&state.take_alert_steps()), [of("a:b"), of("t0")]);
+
+    let mut next = new_state();
+    add(&mut next, "yard:1");
+    next.assign(&id, Stream::GpsData, &cells);
+    assert_eq!(told(&next.take_alert_steps()), [of("2:a:b"), of("2:t0")]);
+}
+
+#[test]
 fn a_fence_for_cars_watches_connected_vehicles() {
     let mut state = new_state();
     let document = json!({"id": "cars", "name": "Cars", "vehicle_types": ["car"],

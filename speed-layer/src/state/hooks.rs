@@ -15,9 +15,21 @@ use fences::FenceIndex;
 use rules::{AlertStep, Engine, Fix, IncidentFact, Reading, RuleSet, SegmentFact};
 use tracks::{Accepted, Track};
 
+use super::State;
 use super::alerts::Alerts;
 use super::fenced::FencedDevices;
 use super::partition::{Extra, Surroundings};
+
+impl State {
+    /// Event time up to which the rules have said all that time alone makes them say, of
+    /// partitions that are folded to their end.
+    pub(crate) fn alerts_said_until_us(&self) -> i64 {
+        let partitions = self.partitions.iter().flatten();
+        let partitions = partitions.filter_map(|partition| partition.hooks.engine.said_until_us());
+        let all = partitions.chain(self.combined.hooks.said_until_us());
+        all.min().unwrap_or(i64::MAX)
+    }
+}
 
 /// State of one partition.
 pub(crate) struct PartitionHooks {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 
+use csv::StringRecord;
 use events::Location;
 use foldhash::fast::FixedState;
 use serde::Deserialize;
@@ -160,10 +161,34 @@ fn read<T: DeserializeOwned>(
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
         .from_reader(file);
-    for (row, record) in reader.deserialize().enumerate() {
+    let headers = reader.headers().cloned();
+    let headers = headers.map_err(|error| at(1, error.to_string()))?;
+    for (row, record) in reader.records().enumerate() {
         let line = row as u64 + 2;
         let record = record.map_err(|error| at(line, error.to_string()))?;
-        take(row as u64, record).map_err(|detail| at(line, detail))?;
+        let line = record.position().map_or(line, csv::Position::line);
+        let read = record.deserialize(Some(&headers));
+        let read = read.map_err(|error| at(line, misfit(&headers, &record, &error)))?;
+        take(row as u64, read).map_err(|detail| at(line, detail))?;
     }
     Ok(())
+}
+
+/// What does not fit in a line: column, value and what was expected.
+fn misfit(headers: &StringRecord, record: &StringRecord, error: &csv::Error) -> String {
+    use csv::DeserializeErrorKind::{ParseFloat, ParseInt};
+    let csv::ErrorKind::Deserialize { err, .. } = error.kind() else {
+        return error.to_string();
+    };
+    let field = err.field().and_then(|index| usize::try_from(index).ok());
+    let Some((name, value)) = field.and_then(|index| headers.get(index).zip(record.get(index)))
+    else {
+        return err.to_string();
+    };
+    let expected = match err.kind() {
+        ParseFloat(_) => "a number".to_owned(),
+        ParseInt(_) => "a whole number".to_owned(),
+        other => other.to_string(),
+    };
+    format!("column {name}: got {value:?}, expected {expected}")
 }
