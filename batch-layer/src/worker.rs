@@ -66,9 +66,9 @@ impl Worker {
             flush_bytes: config.flush_bytes,
             flush_age: config.flush_age,
             flush_idle: config.flush_idle,
-            // Half of what is for rows: as many can come in while these are encoded, so that
-            // neither waits for the other.
-            total_bytes: config.memory_bytes * 3 / 16,
+            // Less than half of what is for rows: more can come in while these are encoded and
+            // go up, so that neither waits for the other.
+            total_bytes: config.memory_bytes * 5 / 32,
             encoded_bytes: config.memory_bytes / 16,
         };
         Self {

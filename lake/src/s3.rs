@@ -435,7 +435,7 @@ mod tests {
             &[("aws_skip_signature", "false")],
             &[("aws_role_arn", "arn:r")],
         ] {
-            let refused = without(more).client("city").err().expect("no key");
+            let refused = without(more).client("city").expect_err("no key");
             assert!(refused.contains("access key id"), "{refused}");
         }
     }
@@ -450,7 +450,7 @@ mod tests {
             "https://me@host",
             "",
         ] {
-            let refused = on(endpoint).client("city").err().expect(endpoint);
+            let refused = on(endpoint).client("city").expect_err(endpoint);
             assert!(
                 refused.contains(endpoint) && refused.contains("https://"),
                 "{refused}"
@@ -460,7 +460,7 @@ mod tests {
             more: BTreeMap::from([("aws_allow_http".to_owned(), "false".to_owned())]),
             ..on("http://127.0.0.1:9000")
         };
-        let refused = plain.client("city").err().expect("not encrypted");
+        let refused = plain.client("city").expect_err("not encrypted");
         assert!(refused.contains("not encrypted"), "{refused}");
     }
 
@@ -472,7 +472,7 @@ mod tests {
             ca_file: Some(file.clone()),
             ..options(&[])
         };
-        let said = || options.client("city").err().expect("no certificate");
+        let said = || options.client("city").expect_err("no certificate");
         assert!(said().contains("cannot be read"), "{}", said());
         std::fs::write(&file, "no certificate").expect("written");
         assert!(said().contains("BEGIN CERTIFICATE"), "{}", said());

@@ -121,7 +121,7 @@ impl KafkaConfig {
             .set("fetch.max.bytes", "2097152")
             .set("fetch.message.max.bytes", "262144")
             .set("fetch.wait.max.ms", "250")
-            .set("fetch.queue.backoff.ms", "2")
+            .set("fetch.queue.backoff.ms", "20")
             .set("fetch.error.backoff.ms", "200");
         Ok(config)
     }

@@ -371,7 +371,7 @@ fn bytes(command: &Cmd) -> usize {
 }
 
 /// All of `items`, in pieces that fit into a part.
-fn pieces<'a, T>(items: &'a [T], bytes: impl Fn(&T) -> usize) -> impl Iterator<Item = &'a [T]> {
+fn pieces<T>(items: &[T], bytes: impl Fn(&T) -> usize) -> impl Iterator<Item = &[T]> {
     let mut rest = items;
     iter::from_fn(move || {
         let mut room = PART_BYTES;
@@ -416,10 +416,10 @@ mod tests {
         let cell = |number: usize| Cell {
             partition: TopicPartition::new("t", number as i32 / 15_000),
             key: format!("cell-{number}"),
-            value: (number % 3 > 0).then(|| vec![7_u8; 200].into()),
+            value: (!number.is_multiple_of(3)).then(|| vec![7_u8; 200].into()),
         };
         let update = |number: usize| {
-            let value = (number % 3 > 0).then(|| vec![7_u8; 400].into());
+            let value = (!number.is_multiple_of(3)).then(|| vec![7_u8; 400].into());
             Update::new(Kind::Vehicle, format!("value-{number}"), value)
         };
         let huge = Update::new(Kind::Trail, "huge", Some(vec![7_u8; 2 * PART_BYTES].into()));
@@ -447,9 +447,9 @@ mod tests {
         for number in 0..20_000 {
             assert_eq!(count(format!("cell-{number}")), 1);
         }
-        for number in 0..6_000 {
+        for number in 0..6_000_usize {
             // Set and given its time to live, or deleted.
-            let times = if number % 3 > 0 { 2 } else { 1 };
+            let times = if number.is_multiple_of(3) { 1 } else { 2 };
             assert_eq!(count(format!("vehicle:location:value-{number}")), times);
         }
         assert_eq!((count("MULTI".into()), count("PUBLISH".into())), (1, 1));

@@ -77,10 +77,10 @@ impl Judge {
                     self.fold_fix(event, &fix, appended_at_us);
                 }
             }
-            Body::Camera(_) | Body::Weather(_) | Body::Incident(_) => {
-                if !self.tracker.is_duplicate(event, watermark_us) {
-                    self.trial.fold_message(event, appended_at_us);
-                }
+            Body::Camera(_) | Body::Weather(_) | Body::Incident(_)
+                if !self.tracker.is_duplicate(event, watermark_us) =>
+            {
+                self.trial.fold_message(event, appended_at_us);
             }
             _ => {}
         }

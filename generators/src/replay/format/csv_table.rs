@@ -118,7 +118,7 @@ impl CsvTable {
         }
         let line = self.record.position().map_or(line, csv::Position::line);
         let is_at_end = self.reader.get_ref().end.is_empty();
-        let last = self.record.iter().last().unwrap_or_default();
+        let last = self.record.iter().next_back().unwrap_or_default();
         match is_at_end && last.ends_with(&END[1..]) {
             true if self.record.len() == 1 && last.len() + 1 == END.len() => Ok(None),
             true => Err(self.unclosed(line)),
@@ -155,7 +155,7 @@ impl CsvTable {
     /// Some programs write a row's name before its fields, and none for it in the header.
     fn look_ahead(&mut self) -> io::Result<()> {
         self.is_ahead = self.read()?.is_some();
-        let has_ends = [self.record.iter().next(), self.record.iter().last()]
+        let has_ends = [self.record.iter().next(), self.record.iter().next_back()]
             .iter()
             .all(|end| end.is_some_and(|value| !value.is_empty()));
         if self.is_ahead && has_ends && self.record.len() == self.headers.len() + 1 {
