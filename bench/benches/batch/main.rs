@@ -64,6 +64,12 @@ fn main() -> Result<()> {
         .filter(|name| !name.starts_with('-'))
         .collect();
     let is_asked = |name: &str| named.is_empty() || named.iter().any(|asked| asked == name);
+    let taxis = match is_asked("lake") {
+        // Read on a runtime of its own.
+        true => recording("gps/cabspotting_2008-05-20_21.csv.gz").map(replayed),
+        false => None,
+    };
+    let taxis = taxis.transpose()?;
     runtime.block_on(async {
         if is_asked("lake") || is_asked("kafka") {
             let folder = tempfile::tempdir()?;
@@ -73,8 +79,6 @@ fn main() -> Result<()> {
                 kafka::measure(&mut report, &sample).await?;
             }
             if is_asked("lake") {
-                let taxis = recording("gps/cabspotting_2008-05-20_21.csv.gz");
-                let taxis = taxis.map(replayed).transpose()?;
                 encode(&mut report, &sample, taxis.as_deref())?;
                 compact(&mut report, &lake).await?;
                 questions(&mut report, lake, &folder.path().join("log"), &sample).await?;
